@@ -1,0 +1,39 @@
+//! The command line: one file per verb; what they share is how they fail and what they print.
+//!
+//! Zone: `app`. Links every zone, decides nothing that a zone should decide.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod debrpm;
+mod failure;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+
+/// Build RPM packages: safe, exact, reproducible.
+#[derive(Debug, Parser)]
+#[command(name = "kiln", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make an RPM distribution out of a Debian suite: for trials, tests and air-gapped sites
+    Debrpm(debrpm::Arguments),
+}
+
+/// Runs what the command line asks for; the exit code says whose fault a failure was.
+pub fn run() -> ExitCode {
+    let result = match Arguments::parse().verb {
+        Verb::Debrpm(arguments) => debrpm::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.print(),
+    }
+}

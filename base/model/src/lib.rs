@@ -1,0 +1,27 @@
+//! The words of kiln as types: what every zone may know and no zone may bend.
+//!
+//! Zone: `base`. Linked by everyone, so it has no network, no privilege, no secrets and no I/O.
+//! What does not belong here: parsing of strangers' bytes (`base/parse`), messages between zones
+//! (`base/wire`), anything that touches a disk (`base/cas`).
+
+mod digest;
+mod fault;
+mod foreign;
+mod job;
+mod limits;
+mod lock;
+mod nevra;
+mod requirement;
+mod target;
+
+pub use digest::{Digest, DigestError, Hasher};
+pub use fault::{Fault, Faulty, Report};
+pub use foreign::{Foreign, LINE_CAP};
+pub use job::{BuildId, Epoch, IllegalStep, JobEvent, JobId, JobState, LeaseKey, Stage};
+pub use limits::{Breached, Limit, Limits};
+pub use lock::{LOCK_VERSION, Lock, LockedPackage, LockedSnapshot, Reason};
+pub use nevra::{Nevra, NevraError};
+pub use requirement::{Requirement, RequirementError};
+pub use target::{
+    Key, Knobs, ProfileSpec, RepoSpec, TARGET_SCHEMA, Target, TargetName, TargetNameError,
+};

@@ -1,0 +1,205 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{Foreign, Requirement};
+
+/// The version of a target file's schema that this kiln reads.
+pub const TARGET_SCHEMA: u32 = 1;
+
+/// What a build builds for: repositories, buildroot packages, macros and architecture.
+///
+/// This is the shape of a target file (TOML; docs/targets.md). Reading one, with the variables
+/// in its URLs put in and every contradiction named, is `kiln_parse::target`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// [`TARGET_SCHEMA`].
+    pub schema: u32,
+    /// Its name, as `fedora-43-x86_64`.
+    pub name: TargetName,
+    /// One line that tells a packager what it is.
+    pub summary: String,
+    /// The architecture that is built for.
+    pub arch: String,
+    /// Values for `$name` in the repositories' URLs, as `releasever`; `basearch` is `arch`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub vars: BTreeMap<String, String>,
+    /// rpm macros, name without `%` to body: `dist`, `vendor`, `packager`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub macros: BTreeMap<String, String>,
+    /// How rpm is to be used.
+    #[serde(default)]
+    pub rpm: Knobs,
+    /// The base profiles by name: `distribution` and `strict`, perhaps others.
+    pub profile: BTreeMap<String, ProfileSpec>,
+    /// The repositories, in order of preference where priorities are equal.
+    #[serde(rename = "repo")]
+    pub repos: Vec<RepoSpec>,
+}
+
+/// What stands in every buildroot before a package asks for anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileSpec {
+    /// Goes up with each change of the list; stands in the lock and in provenance.
+    pub version: u32,
+    /// The explicit list.
+    pub packages: Vec<Requirement>,
+}
+
+/// One upstream repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepoSpec {
+    /// Its id, unique in the target.
+    pub id: String,
+    /// Where it is: `https://…`, `http://…` or `file:///…`, each the same content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseurl: Vec<String>,
+    /// A list of such places, one a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirrorlist: Option<String>,
+    /// Such a list with the digest of `repomd.xml` (Metalink 3.0 XML).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metalink: Option<String>,
+    /// The OpenPGP keys that its packages and metadata are signed with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Key>,
+    /// Whether each package must carry a good signature of one of `keys`.
+    #[serde(default)]
+    pub check_packages: bool,
+    /// Whether `repomd.xml` must carry one (`repomd.xml.asc`).
+    #[serde(default)]
+    pub check_metadata: bool,
+    /// Lower is preferred, as in dnf.
+    #[serde(default = "RepoSpec::usual_priority", skip_serializing_if = "RepoSpec::is_usual")]
+    pub priority: u16,
+    /// Names of packages, `*` allowed, that are not taken from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+}
+
+impl RepoSpec {
+    const USUAL_PRIORITY: u16 = 99;
+
+    fn usual_priority() -> u16 {
+        Self::USUAL_PRIORITY
+    }
+
+    // serde passes a reference.
+    fn is_usual(priority: &u16) -> bool {
+        *priority == Self::USUAL_PRIORITY
+    }
+}
+
+/// An OpenPGP key and where to get it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// The primary key's fingerprint in hexadecimal digits. With it, it doesn't matter who
+    /// hands the key over; without it, the place is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// `https://…`, `file:///…`, or a path beside the target file.
+    pub from: String,
+}
+
+/// How rpm is to be used for a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Knobs {
+    /// What the toolbox is resolved from: the target's own rpm and what its scriptlets run with.
+    pub toolbox: Vec<Requirement>,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self { toolbox: vec!["rpm".parse().expect("a plain name is a requirement")] }
+    }
+}
+
+/// A target's name: what people type, a file's name and a part of a URL.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetName(String);
+
+/// Why a text is not a target's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a target's name (letters, digits, '-', '_', '+', '.', at most 64): {0}")]
+pub struct TargetNameError(Foreign);
+
+impl TargetName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TargetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for TargetName {
+    type Err = TargetNameError;
+
+    fn from_str(text: &str) -> Result<Self, TargetNameError> {
+        let fine = text.len() <= 64
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_+.".contains(c))
+            && !text.contains("..");
+        if fine { Ok(Self(text.to_owned())) } else { Err(TargetNameError(Foreign::new(text))) }
+    }
+}
+
+impl Serialize for TargetName {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for TargetName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_file_reads_and_unknown_keys_are_refused() {
+        let text = r#"
+            schema = 1
+            name = "acme-1-x86_64"
+            summary = "ACME Linux 1"
+            arch = "x86_64"
+            macros = { dist = ".acme1" }
+            [profile.distribution]
+            version = 1
+            packages = ["bash", "gcc"]
+            [[repo]]
+            id = "base"
+            baseurl = ["https://example.org/acme/1/$basearch"]
+            keys = [{ from = "acme.asc", fingerprint = "0123" }]
+            check_packages = true
+        "#;
+        let target: Target = toml::from_str(text).expect("a target");
+        assert_eq!(target.repos[0].priority, RepoSpec::USUAL_PRIORITY);
+        assert_eq!(target.rpm.toolbox[0].as_str(), "rpm");
+        assert!(toml::from_str::<Target>(&format!("colour = 'red'\n{text}")).is_err());
+    }
+
+    #[test]
+    fn names_that_are_not_file_names_are_refused() {
+        for name in ["", ".", "..", "a/b", "-x", "a b", "a..b", "é", &"x".repeat(65)] {
+            assert!(name.parse::<TargetName>().is_err(), "{name:?}");
+        }
+        assert!("fedora-43-x86_64".parse::<TargetName>().is_ok());
+    }
+}
