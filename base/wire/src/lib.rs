@@ -1,1 +1,6 @@
-//! Not written yet.
+//! What crosses a border between zones, and how it is framed: messages with a version, no
+//! behaviour.
+//!
+//! Zone: `base`. What does not belong here: deciding what a message means, and any transport.
+
+pub mod frame;
