@@ -1,1 +1,7 @@
-//! Not written yet.
+//! Strangers' bytes become types: bounded in time and memory, and never by running anything.
+//!
+//! Zone: `base`. No network, no disk beyond what a caller hands in, no secrets. What does not
+//! belong here: evaluating a spec (only the jail may), deciding what a thing is good for.
+
+pub mod checksum;
+pub mod compression;
