@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Foreign, Requirement};
@@ -77,9 +78,17 @@ pub struct RepoSpec {
     /// Lower is preferred, as in dnf.
     #[serde(default = "RepoSpec::usual_priority", skip_serializing_if = "RepoSpec::is_usual")]
     pub priority: u16,
-    /// Names of packages, `*` allowed, that are not taken from it.
+    /// Packages that are not taken from it: each a `name` or a `name.arch`, `*` and `?` allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
+    /// How many folders above the repository its packages lie: 4 for Amazon Linux 2023, whose
+    /// locations all begin with `../../../../`. A location that climbs otherwise is refused.
+    #[serde(default, skip_serializing_if = "RepoSpec::is_zero")]
+    pub packages_above: u8,
+    /// It gets a new generation at least this often: an older one means a mirror that is left
+    /// behind, or someone who withholds updates. A repository that is never changed has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_after_days: Option<u32>,
 }
 
 impl RepoSpec {
@@ -89,9 +98,13 @@ impl RepoSpec {
         Self::USUAL_PRIORITY
     }
 
-    // serde passes a reference.
+    // serde passes a reference, here and below.
     fn is_usual(priority: &u16) -> bool {
         *priority == Self::USUAL_PRIORITY
+    }
+
+    fn is_zero(count: &u8) -> bool {
+        *count == 0
     }
 }
 
@@ -103,8 +116,36 @@ pub struct Key {
     /// hands the key over; without it, the place is trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
-    /// `https://…`, `file:///…`, or a path beside the target file.
-    pub from: String,
+    /// Places that are tried in turn: `https://…`, `file:///…`, or a path beside the target
+    /// file. One place may stand without brackets.
+    #[serde(deserialize_with = "one_or_many")]
+    pub from: Vec<String>,
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    struct OneOrMany;
+
+    impl<'de> Visitor<'de> for OneOrMany {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text or a list of texts")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, one: &str) -> Result<Vec<String>, E> {
+            Ok(vec![one.to_owned()])
+        }
+
+        fn visit_seq<S: SeqAccess<'de>>(self, mut many: S) -> Result<Vec<String>, S::Error> {
+            let mut all = Vec::new();
+            while let Some(one) = many.next_element()? {
+                all.push(one);
+            }
+            Ok(all)
+        }
+    }
+
+    from.deserialize_any(OneOrMany)
 }
 
 /// How rpm is to be used for a target.
@@ -191,6 +232,7 @@ mod tests {
         "#;
         let target: Target = toml::from_str(text).expect("a target");
         assert_eq!(target.repos[0].priority, RepoSpec::USUAL_PRIORITY);
+        assert_eq!(target.repos[0].keys[0].from, ["acme.asc"]);
         assert_eq!(target.rpm.toolbox[0].as_str(), "rpm");
         assert!(toml::from_str::<Target>(&format!("colour = 'red'\n{text}")).is_err());
     }

@@ -24,11 +24,16 @@ pub struct Snapshot {
     /// Every file of every package: only fetched when a requirement names a path that
     /// `primary` lacks.
     pub filelists: Option<MetadataRef>,
-    /// The bases that a package's location is relative to, each ending in `/`, best first.
+    /// The bases that metadata lie under, each ending in `/`, best first.
     pub places: Vec<String>,
+    /// The bases that packages lie under, each ending in `/`, best first.
+    pub package_places: Vec<String>,
+    /// What each package's location in `primary` begins with and what is taken off it first;
+    /// empty but for repositories whose packages lie above them (`packages_above` of the target).
+    pub package_prefix: String,
     /// As in the target: lower is preferred.
     pub priority: u16,
-    /// As in the target: names of packages, `*` allowed, that are not taken from it.
+    /// As in the target: packages, `name` or `name.arch` with `*` and `?`, that are not taken.
     pub exclude: Vec<String>,
 }
 
