@@ -5,3 +5,11 @@
 
 pub mod checksum;
 pub mod compression;
+pub mod metalink;
+pub mod mirrorlist;
+pub mod place;
+pub mod repomd;
+
+mod xml;
+
+pub use xml::XmlError;
