@@ -9,6 +9,7 @@ pub mod metalink;
 pub mod mirrorlist;
 pub mod place;
 pub mod repomd;
+pub mod target;
 
 mod xml;
 
