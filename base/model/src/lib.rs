@@ -19,7 +19,7 @@ pub use fault::{Fault, Faulty, Report};
 pub use foreign::{Foreign, LINE_CAP};
 pub use job::{BuildId, Epoch, IllegalStep, JobEvent, JobId, JobState, LeaseKey, Stage};
 pub use limits::{Breached, Limit, Limits};
-pub use lock::{LOCK_VERSION, Lock, LockedPackage, LockedSnapshot, Reason};
+pub use lock::{LOCK_VERSION, Lock, LockedPackage, LockedSnapshot, Reason, stays_inside};
 pub use nevra::{Nevra, NevraError};
 pub use requirement::{Requirement, RequirementError};
 pub use target::{

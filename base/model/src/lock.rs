@@ -73,6 +73,8 @@ pub enum Reason {
     Profile(Requirement),
     /// The package that is built asks for it.
     Build(Requirement),
+    /// The target's toolbox names it: what installs the others.
+    Toolbox(Requirement),
     /// Another package of the lock asks for it.
     Package {
         /// Which package.
@@ -112,7 +114,9 @@ impl Lock {
     }
 }
 
-fn stays_inside(location: &str) -> bool {
+/// Whether a location, relative to a repository's base, is a plain path below it, and no part of
+/// a URL but its path.
+pub fn stays_inside(location: &str) -> bool {
     !location.is_empty()
         && !location.contains(['\\', '?', '#', ':'])
         && !location.chars().any(char::is_control)

@@ -5,10 +5,14 @@
 
 pub mod checksum;
 pub mod compression;
+pub mod filelists;
 pub mod metalink;
 pub mod mirrorlist;
+pub mod need;
 pub mod place;
+pub mod primary;
 pub mod repomd;
+pub mod rpmfile;
 pub mod target;
 
 mod xml;
