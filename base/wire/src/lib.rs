@@ -4,3 +4,5 @@
 //! Zone: `base`. What does not belong here: deciding what a message means, and any transport.
 
 pub mod frame;
+pub mod rights;
+pub mod solver;
