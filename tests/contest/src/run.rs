@@ -1,0 +1,81 @@
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use kiln_contest::{Heard, Told};
+use kiln_jail::{Cancel, Controllers, Event, IdMap, Launcher, Plan};
+
+/// Reads a plan on standard input, runs it, prints one [`Told`] as JSON.
+pub(crate) fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    let mut asked: kiln_contest::Asked = serde_json::from_str(&text)?;
+    asked.plan.ids = IdMap::of_slot(asked.slot)?;
+    let plan: &Plan = &asked.plan;
+    prepare(plan)?;
+    let own = std::env::current_exe()?;
+    let controllers = if asked.controllers { Controllers::find() } else { Controllers::None };
+    let launcher = Launcher::new(own, vec!["keeper".to_owned()], controllers);
+    let cancel = Cancel::new()?;
+    let mut heard = Heard::default();
+    let outcome = launcher.run(plan, &cancel, &mut |event| {
+        note(&mut heard, event);
+        Ok(())
+    });
+    let told = match outcome {
+        Ok(outcome) => {
+            let end = format!("{:?}", outcome.end);
+            Told { heard, end, error: None }
+        }
+        Err(error) => {
+            let error = Some(format!("{:#}", anyhow::Error::from(error)));
+            Told { heard, end: String::new(), error }
+        }
+    };
+    println!("{}", serde_json::to_string(&told)?);
+    Ok(())
+}
+
+fn note(heard: &mut Heard, event: Event<'_>) {
+    match event {
+        Event::Log(bytes) => heard.log.push_str(&String::from_utf8_lossy(bytes)),
+        Event::StepEnded(ended) => heard.steps.push(ended.clone()),
+        Event::File(head) => heard.files.push((head.name.clone(), Vec::new())),
+        Event::Bytes(bytes) => {
+            if let Some((_, content)) = heard.files.last_mut() {
+                content.extend_from_slice(bytes);
+            }
+        }
+        Event::Refused { name, why } => {
+            heard.refused.push((name.as_str().to_owned(), why.to_owned()));
+        }
+        Event::FileEnd | Event::Terminal(_) => {}
+    }
+}
+
+/// Makes the folders that a plan writes in, as a worker does.
+fn prepare(plan: &Plan) -> Result<()> {
+    use std::fs::{DirBuilder, Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let open = Permissions::from_mode(0o777);
+    DirBuilder::new().recursive(true).create(&plan.folder).context("making the jail's folder")?;
+    set_permissions(&plan.folder, open.clone())?;
+    for mount in &plan.mounts {
+        if let kiln_jail::Mount::Overlay { upper, .. } = mount {
+            let upper = plan.folder.join(upper);
+            DirBuilder::new().create(&upper)?;
+            set_permissions(&upper, open.clone())?;
+        }
+    }
+    Ok(())
+}

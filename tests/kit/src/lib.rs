@@ -1,0 +1,10 @@
+//! What tests share: an unprivileged user to run as, folders that this user can reach, and ways
+//! to say that a test was skipped.
+//!
+//! Zone: tests. Nothing outside `tests/` links it.
+
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+mod ground;
+
+pub use ground::{Ground, Skipped, TEST_USER};
