@@ -1,1 +1,18 @@
-//! Not written yet.
+//! Downloads: bytes come from strangers' servers and end in the Cas, or not at all.
+//!
+//! Zone: `control`, TRUSTED: it runs no program. What does not belong here: what the bytes mean
+//! and whom to believe about their digests (`control/repo`).
+
+mod client;
+mod error;
+mod fetcher;
+mod options;
+mod place;
+mod reach;
+mod sink;
+mod small;
+
+pub use error::{Blame, FetchError, PlaceFault};
+pub use fetcher::{Event, Fetched, Fetcher, Progress, Wanted};
+pub use options::Options;
+pub use small::{Answer, Small, Validator};
