@@ -6,3 +6,4 @@
 pub mod frame;
 pub mod rights;
 pub mod solver;
+pub mod worker;

@@ -1,0 +1,148 @@
+//! Between control and a worker: what is to be built, and what the worker says came of it.
+//!
+//! Everything from a worker is a claim: control believes it when it has checked it.
+
+use std::collections::BTreeMap;
+
+use kiln_model::{Digest, LeaseKey, Limits, Lock, Report, Requirement, Stage, TargetName};
+use serde::{Deserialize, Serialize};
+
+/// The version of these messages.
+pub const VERSION: u32 = 1;
+
+/// The right to run one attempt, and all that is needed for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// Which job and which attempt; every later message carries it.
+    pub key: LeaseKey,
+    /// What to build.
+    pub source: Source,
+    /// How.
+    pub settings: Settings,
+    /// What it may take.
+    pub limits: Limits,
+}
+
+/// What is built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Source {
+    /// A source package.
+    Srpm(SourceFile),
+    /// A spec and what it names, as files beside each other.
+    Folder {
+        /// The name of the spec among the files.
+        spec: String,
+        /// All of them; plain names, each once.
+        files: Vec<SourceFile>,
+    },
+}
+
+/// A file that goes into a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceFile {
+    /// Its plain name.
+    pub name: String,
+    /// Its bytes.
+    pub digest: Digest,
+    /// How many.
+    pub size: u64,
+}
+
+/// How a package is built; all of it stands in the result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The target.
+    pub target: TargetName,
+    /// Its architecture.
+    pub arch: String,
+    /// The base profile.
+    pub profile: String,
+    /// Macros of the target and of the build, name without `%` to body.
+    pub macros: BTreeMap<String, String>,
+    /// Build conditions that are switched on (`--with`).
+    pub with: Vec<String>,
+    /// Build conditions that are switched off (`--without`).
+    pub without: Vec<String>,
+    /// How many processes a build may start at once (`-jN`), and how many CPUs it sees.
+    pub jobs: u32,
+}
+
+/// What a worker asks while it holds a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveRequest {
+    /// The lease.
+    pub key: LeaseKey,
+    /// What the package asks for: as its header said, as its re-made header said, or as its
+    /// build said.
+    pub requires: Vec<Requirement>,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resolved {
+    /// The profile alone.
+    pub base: Lock,
+    /// The profile and what the package asks for.
+    pub lock: Lock,
+}
+
+/// What a worker says it has built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// The lease.
+    pub key: LeaseKey,
+    /// The digest of the lock that it was built with.
+    pub lock: Digest,
+    /// The source package, as re-made in the base buildroot.
+    pub srpm: ClaimedArtifact,
+    /// The binary packages.
+    pub rpms: Vec<ClaimedArtifact>,
+    /// Files of the output folder that were not taken, with the reason.
+    pub refused: Vec<String>,
+}
+
+/// A file that a build made, by its digest; the bytes were stored before it is claimed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimedArtifact {
+    /// Its file name.
+    pub name: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Ending {
+    /// It was built.
+    Built(Claim),
+    /// It was not.
+    Failed(Report),
+    /// Someone ended it.
+    Cancelled,
+}
+
+/// A stage that ended, and what it took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageEnded {
+    /// Which.
+    pub stage: Stage,
+    /// From its beginning to its end, in milliseconds.
+    pub wall_ms: u64,
+    /// CPU time of all processes that it started, in milliseconds.
+    pub cpu_ms: u64,
+    /// What there is to say of it: how many packages, from the cache, …
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
