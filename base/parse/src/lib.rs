@@ -13,6 +13,7 @@ pub mod place;
 pub mod primary;
 pub mod repomd;
 pub mod rpmfile;
+pub mod rpmhead;
 pub mod target;
 
 mod xml;

@@ -5,7 +5,7 @@
 //! allocates what a header announces.
 
 mod contents;
-mod head;
+pub(crate) mod head;
 
 use std::io::Read;
 

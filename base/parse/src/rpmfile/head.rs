@@ -28,7 +28,7 @@ impl HeadCap {
 }
 
 /// Reads lead, signature header and main header, each only after its size was found fit.
-pub(super) fn read(from: &mut impl Read, cap: HeadCap) -> Result<Vec<u8>, RpmError> {
+pub(crate) fn read(from: &mut impl Read, cap: HeadCap) -> Result<Vec<u8>, RpmError> {
     let mut head = Vec::new();
     append(from, &mut head, LEAD as u64)?;
     if head[..4] != LEAD_MAGIC {
