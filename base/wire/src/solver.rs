@@ -188,8 +188,8 @@ pub struct Ready {
     pub version: u32,
     /// The solver and its version, as `libsolv 0.7.23`.
     pub solver: String,
-    /// The locks that are set, each of which was tried.
-    pub locks: Vec<String>,
+    /// What keeps it from the rest of the machine; each was tried after it was set.
+    pub barriers: Vec<String>,
 }
 
 /// See [`Answer::Compiled`].
@@ -286,6 +286,8 @@ pub enum Clause {
         asked: Asked,
         /// Names that are nearly the same, nearest first.
         near: Vec<String>,
+        /// Packages that have the name in another version: the package and what it provides.
+        have: Vec<(Package, String)>,
         /// Packages that would provide it, and why they may not.
         withheld: Vec<Withheld>,
     },
@@ -297,6 +299,8 @@ pub enum Clause {
         package: Package,
         /// What it asks for.
         requirement: String,
+        /// Packages that have the name in another version: the package and what it provides.
+        have: Vec<(Package, String)>,
         /// Packages that would provide it, and why they may not.
         withheld: Vec<Withheld>,
     },

@@ -1,0 +1,97 @@
+//! The system calls that are left.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::os::fd::RawFd;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, apply_filter_all_threads,
+};
+
+/// What a call's argument must be.
+#[derive(Clone, Copy)]
+enum Only {
+    /// Anything.
+    Any,
+    /// The socket to the parent.
+    Socket,
+    /// This process: as 0, or by its number.
+    Itself(u8),
+    /// Memory that can't be run: no `PROT_EXEC` in this argument.
+    NotRun(u8),
+}
+
+/// Each call that is left, what for, and with which arguments.
+const GRANTS: &[(i64, Only, &str)] = &[
+    (libc::SYS_read, Only::Any, "metadata and caches, from files that were handed over"),
+    (libc::SYS_pread64, Only::Any, "libsolv reads a cache's pages when they are needed"),
+    (libc::SYS_write, Only::Any, "the cache, and answers"),
+    (libc::SYS_lseek, Only::Any, "stdio, at the end of a stream"),
+    (libc::SYS_fstat, Only::Any, "stdio asks for a file's kind and block size"),
+    (libc::SYS_newfstatat, Only::Any, "fstat, as newer C libraries call it"),
+    (libc::SYS_close, Only::Any, "files that were handed over"),
+    (libc::SYS_dup, Only::Any, "libsolv keeps a cache open for its pages"),
+    (libc::SYS_fcntl, Only::Any, "close-on-exec of what is duplicated; fdopen asks for the mode"),
+    (libc::SYS_recvmsg, Only::Socket, "files, handed over"),
+    (libc::SYS_recvfrom, Only::Socket, "questions"),
+    (libc::SYS_sendto, Only::Socket, "answers"),
+    (libc::SYS_mmap, Only::NotRun(2), "memory"),
+    (libc::SYS_mprotect, Only::NotRun(2), "memory"),
+    (libc::SYS_munmap, Only::Any, "memory"),
+    (libc::SYS_mremap, Only::Any, "memory"),
+    (libc::SYS_brk, Only::Any, "memory"),
+    (libc::SYS_madvise, Only::Any, "memory"),
+    (libc::SYS_futex, Only::Any, "locks of the standard library"),
+    (libc::SYS_getrandom, Only::Any, "seeds of hash tables"),
+    (libc::SYS_clock_gettime, Only::Any, "CPU time used"),
+    (libc::SYS_prlimit64, Only::Itself(0), "the CPU time of the next question"),
+    (libc::SYS_sigaltstack, Only::Any, "the end of the process"),
+    (libc::SYS_rt_sigaction, Only::Any, "abort, where memory runs out"),
+    (libc::SYS_rt_sigprocmask, Only::Any, "abort, where memory runs out"),
+    (libc::SYS_rt_sigreturn, Only::Any, "a signal's end"),
+    (libc::SYS_getpid, Only::Any, "abort, where memory runs out"),
+    (libc::SYS_gettid, Only::Any, "abort, where memory runs out"),
+    (libc::SYS_tgkill, Only::Itself(0), "abort, where memory runs out"),
+    (libc::SYS_restart_syscall, Only::Any, "a read that a stop interrupted"),
+    (libc::SYS_exit, Only::Any, "the end of the process"),
+    (libc::SYS_exit_group, Only::Any, "the end of the process"),
+];
+
+/// Leaves only [`GRANTS`] to this process; anything else is refused with EPERM, also by the
+/// numbers of other ABIs, since no rule has them.
+pub(super) fn give_up(socket: RawFd) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut rules = BTreeMap::new();
+    for (call, only, _) in GRANTS {
+        rules.insert(*call, rules_of(*only, socket)?);
+    }
+    let refuse = SeccompAction::Errno(libc::EPERM as u32);
+    let filter = SeccompFilter::new(
+        rules,
+        refuse,
+        SeccompAction::Allow,
+        std::env::consts::ARCH.try_into()?,
+    )?;
+    let program: BpfProgram = filter.try_into()?;
+    Ok(apply_filter_all_threads(&program)?)
+}
+
+fn rules_of(only: Only, socket: RawFd) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let rule = |argument, compare, value| {
+        SeccompRule::new(vec![SeccompCondition::new(
+            argument,
+            SeccompCmpArgLen::Dword,
+            compare,
+            value,
+        )?])
+    };
+    let equals = |argument, value| rule(argument, SeccompCmpOp::Eq, value);
+    Ok(match only {
+        Only::Any => Vec::new(),
+        Only::Socket => vec![equals(0, socket as u64)?],
+        Only::Itself(at) => vec![equals(at, 0)?, equals(at, u64::from(std::process::id()))?],
+        Only::NotRun(at) => {
+            vec![rule(at, SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64), 0)?]
+        }
+    })
+}

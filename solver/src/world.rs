@@ -1,0 +1,319 @@
+//! A pool with kiln's own rules over it: excludes, tenants, and files that are not listed.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+
+use kiln_model::Nevra;
+use kiln_parse::primary::Kind;
+use kiln_wire::solver::{Failure, KnownPath, Load, Loaded, Package, Repo, WithheldWhy};
+
+use crate::needs;
+use crate::sys::{Dep, NewPackage, Pkg, Pool, RepoNo};
+use crate::tenant;
+
+/// A loaded pool.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) pool: Pool,
+    pub(crate) repos: Vec<Repo>,
+    /// Packages that the solver may not see, and why.
+    pub(crate) withheld: HashMap<Pkg, WithheldWhy>,
+    /// Which names someone provides, by [`Dep::index`]; of names made later nothing is known.
+    pub(crate) provided: Vec<bool>,
+    /// Paths that some package requires and no listed file is. A stand-in provides each, so
+    /// that a solution that needs one is found, and the file lists are only asked for then.
+    unlisted: HashMap<Dep, Pkg>,
+    /// Stand-ins that are no longer wanted.
+    settled: HashSet<Pkg>,
+    /// Paths whose owners are known for good.
+    known: HashMap<Dep, Vec<Pkg>>,
+    /// Packages by repository and digest, made when file lists are first searched.
+    by_digest: Option<HashMap<(usize, String), Pkg>>,
+    /// Who obsoletes a name, made when a name is first asked for.
+    obsoletes: Option<HashMap<Dep, Vec<(Pkg, Dep)>>>,
+}
+
+impl World {
+    /// Makes a pool of repositories that `compile` wrote.
+    pub(crate) fn load(load: &Load, files: Vec<File>) -> Result<(Self, Loaded), Failure> {
+        if load.repos.len() != files.len() {
+            return Err(Failure::Protocol("not one file for each repository".to_owned()));
+        }
+        let system = |error: std::io::Error| Failure::System(error.to_string());
+        let mut pool = Pool::new(&load.arch).map_err(system)?;
+        for (repo, file) in load.repos.iter().zip(files) {
+            let no = pool.add_repo(-i32::from(repo.priority));
+            pool.read(no, file).map_err(|error| Failure::Stale(format!("{}: {error}", repo.id)))?;
+        }
+        let mut world = Self {
+            pool,
+            repos: load.repos.clone(),
+            withheld: HashMap::new(),
+            provided: Vec::new(),
+            unlisted: HashMap::new(),
+            settled: HashSet::new(),
+            known: HashMap::new(),
+            by_digest: None,
+            obsoletes: None,
+        };
+        world.exclude();
+        let packages = world.pool.packages().count();
+        world.pool.add_file_provides();
+        let refused = tenant::police(&mut world);
+        world.note_provided();
+        world.add_stand_ins();
+        world.learn(&load.known);
+        world.apply();
+        Ok((world, Loaded { packages, refused }))
+    }
+
+    /// The repository of a package.
+    pub(crate) fn repo(&self, pkg: Pkg) -> Option<&Repo> {
+        // The stand-ins' repository comes after all others.
+        self.repos.get(self.pool.repo(pkg).at())
+    }
+
+    /// A package as it is told.
+    pub(crate) fn package(&self, pkg: Pkg) -> Result<Package, Failure> {
+        let (name, evr, arch) = self.pool.identity(pkg);
+        let [name, evr, arch] = [name, evr, arch].map(|dep| self.pool.text(dep));
+        let nevra: Nevra = format!("{name}-{evr}.{arch}")
+            .parse()
+            .map_err(|error| Failure::Stale(format!("a package in the cache: {error}")))?;
+        let repo = self.repo(pkg).map(|repo| repo.id.clone()).unwrap_or_default();
+        Ok(Package { nevra, repo })
+    }
+
+    /// Whether a package is one of the stand-ins.
+    pub(crate) fn is_stand_in(&self, pkg: Pkg) -> bool {
+        self.repo(pkg).is_none()
+    }
+
+    fn exclude(&mut self) {
+        let patterns: Vec<Vec<&str>> = self
+            .repos
+            .iter()
+            .map(|repo| repo.exclude.iter().map(String::as_str).collect())
+            .collect();
+        let any = patterns.iter().any(|patterns| !patterns.is_empty());
+        let mut excluded = Vec::new();
+        for pkg in self.pool.packages() {
+            if !self.pool.fits_arch(pkg) {
+                excluded.push((pkg, WithheldWhy::Arch));
+            } else if any {
+                let patterns = &patterns[self.pool.repo(pkg).at()];
+                let (name, evr, arch) = self.pool.identity(pkg);
+                let [name, evr, arch] = [name, evr, arch].map(|dep| self.pool.text(dep));
+                let full = format!("{name}-{evr}.{arch}");
+                let matches = |pattern: &&str| glob(pattern, &name) || glob(pattern, &full);
+                if patterns.iter().any(matches) {
+                    excluded.push((pkg, WithheldWhy::Excluded));
+                }
+            }
+        }
+        self.withheld.extend(excluded);
+    }
+
+    /// Notes which names are provided by packages that the solver may see.
+    fn note_provided(&mut self) {
+        let mut provided = vec![false; self.pool.names()];
+        for pkg in self.pool.packages().filter(|pkg| !self.withheld.contains_key(pkg)) {
+            for dep in self.pool.entries(pkg, Kind::Provides) {
+                if let Some(at) = needs::base(&self.pool, dep).index() {
+                    provided[at] = true;
+                }
+            }
+        }
+        self.provided = provided;
+    }
+
+    /// Whether a plain name is provided by anyone, as far as listed files tell.
+    pub(crate) fn is_provided(&self, name: Dep) -> bool {
+        name.index().and_then(|at| self.provided.get(at)).copied().unwrap_or_default()
+    }
+
+    /// Whether any repository has file lists that could tell more.
+    pub(crate) fn has_lists(&self) -> bool {
+        self.repos.iter().any(|repo| repo.lists)
+    }
+
+    /// Finds the paths that are required and not listed.
+    fn add_stand_ins(&mut self) {
+        let mut paths = Vec::new();
+        let mut seen = vec![false; self.pool.names()];
+        let mut names = Vec::new();
+        for pkg in self.pool.packages().filter(|pkg| !self.withheld.contains_key(pkg)) {
+            for dep in self.pool.entries(pkg, Kind::Requires) {
+                names.clear();
+                needs::names(&self.pool, dep, &mut names);
+                for name in &names {
+                    let at = name.index().expect("a plain name");
+                    let new = !std::mem::replace(&mut seen[at], true);
+                    if new && !self.provided[at] && self.pool.is_path(*name) {
+                        paths.push(*name);
+                    }
+                }
+            }
+        }
+        if !self.has_lists() {
+            // Nobody has them, and libsolv need not look again.
+            self.known.extend(paths.into_iter().map(|path| (path, Vec::new())));
+            return;
+        }
+        // Preferred over everything: where a path might do, the file lists have to tell.
+        let repo = self.pool.add_repo(i32::MAX);
+        for path in paths {
+            let stand_in = self.stand_in(repo, path);
+            self.unlisted.insert(path, stand_in);
+        }
+    }
+
+    fn stand_in(&mut self, repo: RepoNo, path: Dep) -> Pkg {
+        let name = self.pool.text(path).into_owned();
+        let new = NewPackage { name: &name, evr: "0-0", arch: "noarch" };
+        let pkg = self.pool.add_package(repo, new);
+        self.pool.add_entry(pkg, Kind::Provides, path, false);
+        pkg
+    }
+
+    /// Whether only file lists could tell who has that path.
+    pub(crate) fn is_unlisted(&self, path: Dep) -> bool {
+        self.unlisted.get(&path).is_some_and(|stand_in| !self.settled.contains(stand_in))
+    }
+
+    /// Finds who has a path that is asked for, among listed files. False: only file lists
+    /// could tell.
+    pub(crate) fn settle(&mut self, path: Dep) -> bool {
+        if self.is_provided(path) || self.known.contains_key(&path) {
+            return true;
+        }
+        if self.is_unlisted(path) {
+            return false;
+        }
+        let text = self.pool.text(path).into_owned();
+        let owners = self.pool.owners(&text);
+        let owners = tenant::among(self, &text, owners);
+        if owners.is_empty() && self.has_lists() {
+            return false;
+        }
+        self.know(path, &owners);
+        // The index may have looked for itself, and doesn't know of tenants.
+        self.pool.set_providers(path, &owners);
+        true
+    }
+
+    fn know(&mut self, path: Dep, owners: &[Pkg]) {
+        self.known.insert(path, owners.to_vec());
+        if let Some(stand_in) = self.unlisted.get(&path) {
+            self.settled.insert(*stand_in);
+        }
+        for owner in owners {
+            self.pool.add_entry(*owner, Kind::Provides, path, true);
+        }
+    }
+
+    /// Takes over what file lists told of some paths. [`World::apply`] makes it count.
+    pub(crate) fn learn(&mut self, known: &[KnownPath]) {
+        for KnownPath { path, owners } in known {
+            let owners = owners.iter().filter_map(|(repo, digest)| self.by_digest(repo, digest));
+            let owners: Vec<Pkg> = owners.collect();
+            let owners = tenant::among(self, path, owners);
+            let path = self.pool.dep(path);
+            self.know(path, &owners);
+        }
+    }
+
+    /// Makes changed entries and rules count.
+    pub(crate) fn apply(&mut self) {
+        let (withheld, settled) = (&self.withheld, &self.settled);
+        if withheld.is_empty() && settled.is_empty() {
+            self.pool.consider_all();
+        } else {
+            self.pool.consider(|pkg| !withheld.contains_key(&pkg) && !settled.contains(&pkg));
+        }
+        self.pool.index();
+        // libsolv would look for those without an owner, in every list and for each anew.
+        for (path, owners) in &self.known {
+            self.pool.set_providers(*path, owners);
+        }
+    }
+
+    /// The package that a repository names by that digest.
+    pub(crate) fn by_digest(&mut self, repo: &str, digest: &str) -> Option<Pkg> {
+        let no = self.repos.iter().position(|known| known.id == repo)?;
+        if self.by_digest.is_none() {
+            let pkgs: Vec<Pkg> = self.pool.packages().collect();
+            let mut table = HashMap::with_capacity(pkgs.len());
+            for pkg in pkgs {
+                let checksum = self.pool.checksum(pkg);
+                let hex = checksum.split_once(':').map_or("", |(_, hex)| hex).to_owned();
+                table.insert((self.pool.repo(pkg).at(), hex), pkg);
+            }
+            self.by_digest = Some(table);
+        }
+        self.by_digest.as_ref()?.get(&(no, digest.to_owned())).copied()
+    }
+
+    /// Packages that the solver may see and that obsolete one of `pkgs` by its name.
+    pub(crate) fn obsoleters(&mut self, name: Dep, pkgs: &[Pkg]) -> Vec<Pkg> {
+        if self.obsoletes.is_none() {
+            let mut table: HashMap<Dep, Vec<(Pkg, Dep)>> = HashMap::new();
+            for pkg in self.pool.packages().filter(|pkg| !self.withheld.contains_key(pkg)) {
+                for dep in self.pool.entries(pkg, Kind::Obsoletes) {
+                    table.entry(needs::base(&self.pool, dep)).or_default().push((pkg, dep));
+                }
+            }
+            self.obsoletes = Some(table);
+        }
+        let table = self.obsoletes.as_ref();
+        let claims = table.and_then(|table| table.get(&name)).cloned().unwrap_or_default();
+        let mut found = Vec::new();
+        for (by, dep) in claims {
+            if !found.contains(&by) && pkgs.iter().any(|pkg| self.pool.is(*pkg, dep)) {
+                found.push(by);
+            }
+        }
+        found
+    }
+}
+
+/// Whether `text` has the form of `pattern`, in which `*` stands for anything.
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return text.ends_with(part);
+        }
+        match text.find(part) {
+            Some(at) => text = &text[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, text, fits) in [
+            ("gcc", "gcc", true),
+            ("gcc", "gcc-c++", false),
+            ("gcc*", "gcc-c++", true),
+            ("*", "", true),
+            ("*-devel", "zlib-devel", true),
+            ("*-devel", "zlib-devel-static", false),
+            ("k*l*", "kernel", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "acb", false),
+            ("aa*a", "aa", false),
+            ("**", "x", true),
+        ] {
+            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+}
