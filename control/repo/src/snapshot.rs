@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub revision: String,
     /// The newest time stamp of its metadata, in seconds since 1970.
     pub made: u64,
+    /// How many packages it says it has; 0 where it doesn't say.
+    pub packages: u64,
     /// The packages with their requirements; always in the Cas.
     pub primary: MetadataBlob,
     /// Every file of every package: only fetched when a requirement names a path that

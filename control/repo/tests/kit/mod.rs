@@ -2,6 +2,10 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+#[path = "../../../fetch/tests/kit/mod.rs"]
+pub mod server;
+pub mod upstream;
+
 use pgp::composed::{
     DetachedSignature, KeyType, SecretKeyParamsBuilder, SignedPublicKey, SignedSecretKey,
 };
