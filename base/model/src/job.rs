@@ -64,6 +64,24 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 9] = [
+        Self::Submit,
+        Self::Queue,
+        Self::Prepare,
+        Self::Resolve,
+        Self::Fetch,
+        Self::Materialise,
+        Self::Run,
+        Self::Collect,
+        Self::Accept,
+    ];
+
+    /// The stage with that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.word() == word)
+    }
+
     /// The stage's word, as in JSON, in the store and on the terminal.
     pub fn word(self) -> &'static str {
         match self {
@@ -216,6 +234,9 @@ mod tests {
     fn words_read_back() {
         for state in JobState::ALL {
             assert_eq!(JobState::from_word(state.word()), Some(state));
+        }
+        for stage in Stage::ALL {
+            assert_eq!(Stage::from_word(stage.word()), Some(stage));
         }
     }
 }

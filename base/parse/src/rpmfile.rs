@@ -79,6 +79,8 @@ pub struct Facts {
     pub has_dynamic_requires: bool,
     /// For a source package: the plain names of the files in it, the spec among them.
     pub source_files: Vec<String>,
+    /// Whether it has a changelog, which is where rpm takes the time of a build from.
+    pub has_changelog: bool,
 }
 
 impl Facts {
@@ -124,7 +126,16 @@ impl Facts {
         };
         let (requires, has_dynamic_requires) = requires_of(metadata)?;
         let source_files = if is_source { source_files_of(metadata)? } else { Vec::new() };
-        Ok(Self { nevra, header_arch, source_rpm, requires, has_dynamic_requires, source_files })
+        let times = metadata.header.get_entry_data_as_u32_array(rpm::IndexTag::RPMTAG_CHANGELOGTIME);
+        Ok(Self {
+            nevra,
+            header_arch,
+            source_rpm,
+            requires,
+            has_dynamic_requires,
+            source_files,
+            has_changelog: times.is_ok_and(|times| !times.is_empty()),
+        })
     }
 }
 

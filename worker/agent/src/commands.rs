@@ -1,0 +1,275 @@
+//! What runs in a jail to make RPMs of a source package: the programs, their arguments and their
+//! environment. Nothing outside this file and `materialise` says 'rpm' where it means 'package'.
+
+use kiln_jail::{Run, Step, User};
+use kiln_wire::worker::Settings;
+
+/// Where a build happens. The same for every build: with a path that varies, half of all
+/// packages come out different each time (the build-id of their programs).
+pub(crate) const TOPDIR: &str = "/builddir/build";
+
+/// Where what goes into a build is found, read-only.
+pub(crate) const INPUT: &str = "/builddir/in";
+
+/// The name of the macro file in the input.
+pub(crate) const MACROS: &str = "kiln.macros";
+
+/// Folders that rpmbuild expects.
+const FOLDERS: [&str; 8] = [
+    "/builddir",
+    "/builddir/build",
+    "/builddir/build/BUILD",
+    "/builddir/build/BUILDROOT",
+    "/builddir/build/RPMS",
+    "/builddir/build/SOURCES",
+    "/builddir/build/SPECS",
+    "/builddir/build/SRPMS",
+];
+
+/// Where the programs of a buildroot are. Older rpm has `rpm` in /bin, which is /usr/bin there.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+
+/// The time that a package without a changelog is built at: 2000-01-01, since any other constant
+/// would do as well and the clock would not.
+const NO_CHANGELOG: &str = "946684800";
+
+/// Gives the build user its folders.
+pub(crate) fn make_build_user() -> Step {
+    let folders = FOLDERS.map(str::to_owned).to_vec();
+    Step {
+        run: Run::BuildUser { folders },
+        user: User::Root,
+        cwd: "/".to_owned(),
+        env: Vec::new(),
+        also_fine: Vec::new(),
+    }
+}
+
+/// The environment of a build, all of it: what is not here does not reach a package.
+pub(crate) fn environment(settings: &Settings) -> Vec<(String, String)> {
+    [
+        ("HOME", "/builddir"),
+        ("HOSTNAME", crate::jails::HOSTNAME),
+        ("LANG", "C.UTF-8"),
+        ("LOGNAME", "build"),
+        ("PATH", PATH),
+        // Hash seeds: order of keys must not depend on the day.
+        ("PERL_HASH_SEED", "0"),
+        ("PYTHONHASHSEED", "0"),
+        ("SHELL", "/bin/sh"),
+        ("TERM", "vt100"),
+        ("TZ", "UTC"),
+        ("USER", "build"),
+        ("RPM_BUILD_NCPUS", &settings.jobs.to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+/// As [`environment`], with the time for a package that has no changelog to take it from.
+pub(crate) fn environment_for(settings: &Settings, has_changelog: bool) -> Vec<(String, String)> {
+    let mut environment = environment(settings);
+    if !has_changelog {
+        environment.push(("SOURCE_DATE_EPOCH".to_owned(), NO_CHANGELOG.to_owned()));
+    }
+    environment
+}
+
+/// The macro file of a build: what makes it reproducible, the target's macros, the packager's.
+/// Later lines win.
+pub(crate) fn macros(settings: &Settings, rpm: RpmVersion) -> String {
+    let clamp = match rpm.clamps_by_policy() {
+        true => "%build_mtime_policy clamp_to_source_date_epoch",
+        false => "%clamp_mtime_to_source_date_epoch 1",
+    };
+    let mut text = format!(
+        "%_topdir {TOPDIR}\n\
+         %_buildhost {}\n\
+         %source_date_epoch_from_changelog 1\n\
+         %use_source_date_epoch_as_buildtime 1\n\
+         {clamp}\n\
+         %_smp_build_ncpus {}\n",
+        crate::jails::HOSTNAME,
+        settings.jobs,
+    );
+    for (name, body) in &settings.macros {
+        // A macro file continues a line that ends in a backslash.
+        let body = body.replace('\n', "\\\n");
+        text.push_str(&format!("%{name} {body}\n"));
+    }
+    text
+}
+
+/// The version of a target's rpm, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RpmVersion(u32, u32);
+
+impl RpmVersion {
+    /// Of the version of the package `rpm`: `4.20.1`, `6.0.0`.
+    pub(crate) fn of(text: &str) -> Self {
+        let mut numbers = text.split(['.', '~', '^', '+']).map(|part| part.parse().unwrap_or(0));
+        Self(numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
+
+    /// rpm 4.20 brought `%build_mtime_policy` and made the older macro a warning.
+    fn clamps_by_policy(self) -> bool {
+        self >= Self(4, 20)
+    }
+}
+
+/// Unpacks a source package of the input into the build's folders.
+pub(crate) fn install_source(srpm: &str, settings: &Settings) -> Step {
+    let mut argv = vec!["/usr/bin/rpm".to_owned(), format!("--load={INPUT}/{MACROS}")];
+    argv.extend(["-i", "--nosignature", "--nodeps"].map(str::to_owned));
+    argv.push(format!("{INPUT}/{srpm}"));
+    step(argv, environment(settings))
+}
+
+/// Makes the source package anew, with the target's own macros, from a spec that is given.
+pub(crate) fn make_source(spec: &Spec<'_>, settings: &Settings) -> Step {
+    let mut argv = rpmbuild("-bs", settings);
+    argv.push("--nodeps".to_owned());
+    if matches!(spec, Spec::Given(_)) {
+        argv.extend(["--define".to_owned(), format!("_sourcedir {INPUT}")]);
+    }
+    argv.push(spec.path());
+    step(argv, environment(settings))
+}
+
+/// Asks a package that says so at build time what else it needs. Code 11 means: this much more.
+pub(crate) fn ask_for_more(spec: &str, settings: &Settings, has_changelog: bool) -> Step {
+    let mut argv = rpmbuild("-br", settings);
+    argv.push(Spec::Unpacked(spec).path());
+    Step { also_fine: vec![11], ..step(argv, environment_for(settings, has_changelog)) }
+}
+
+/// Builds the binary packages. rpmbuild checks the BuildRequires once more, by itself.
+pub(crate) fn build(spec: &str, settings: &Settings, has_changelog: bool) -> Step {
+    let mut argv = rpmbuild("-bb", settings);
+    argv.push(Spec::Unpacked(spec).path());
+    step(argv, environment_for(settings, has_changelog))
+}
+
+/// A shell where the build would be.
+pub(crate) fn shell(settings: &Settings) -> Step {
+    Step {
+        run: Run::Terminal { argv: vec!["/bin/sh".to_owned(), "-l".to_owned()] },
+        user: User::Build,
+        cwd: TOPDIR.to_owned(),
+        env: environment(settings),
+        also_fine: (1..=255).collect(),
+    }
+}
+
+/// Where a spec is.
+pub(crate) enum Spec<'a> {
+    /// In the input, as the packager gave it, its sources beside it.
+    Given(&'a str),
+    /// Where `rpm -i` put it.
+    Unpacked(&'a str),
+}
+
+impl Spec<'_> {
+    fn path(&self) -> String {
+        match self {
+            Self::Given(name) => format!("{INPUT}/{name}"),
+            Self::Unpacked(name) => format!("{TOPDIR}/SPECS/{name}"),
+        }
+    }
+}
+
+fn rpmbuild(mode: &str, settings: &Settings) -> Vec<String> {
+    let mut argv = vec!["/usr/bin/rpmbuild".to_owned(), mode.to_owned()];
+    argv.push(format!("--load={INPUT}/{MACROS}"));
+    argv.push(format!("--target={}", settings.arch));
+    let conditions = [("--with", &settings.with), ("--without", &settings.without)];
+    for (option, names) in conditions {
+        argv.extend(names.iter().map(|name| format!("{option}={name}")));
+    }
+    argv
+}
+
+fn step(argv: Vec<String>, env: Vec<(String, String)>) -> Step {
+    Step {
+        run: Run::Program { argv },
+        user: User::Build,
+        cwd: TOPDIR.to_owned(),
+        env,
+        also_fine: Vec::new(),
+    }
+}
+
+/// Installs the packages of the input into the tree at `target`, scriptlets included.
+pub(crate) fn install_packages(names: &[String], target: &str) -> Step {
+    let mut argv: Vec<String> = [
+        "/usr/bin/rpm",
+        "--root",
+        target,
+        // Folders that the jail has mounted: rpm must not try to own them.
+        "--define",
+        "_netsharedpath /proc:/dev:/sys",
+        // Control has checked digest and signature of every file, by the keys of the target.
+        "--define",
+        "_pkgverify_level none",
+        "--nosignature",
+        "--nodigest",
+        "-U",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    argv.extend(names.iter().map(|name| format!("{PACKAGES}/{name}")));
+    let env = [("HOME", "/root"), ("LANG", "C.UTF-8"), ("PATH", PATH), ("TZ", "UTC")];
+    Step {
+        run: Run::Program { argv },
+        user: User::Root,
+        cwd: "/".to_owned(),
+        env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        also_fine: Vec::new(),
+    }
+}
+
+/// Where packages to be installed are found, read-only.
+pub(crate) const PACKAGES: &str = "/kiln-packages";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            target: "trial-13-x86_64".parse().expect("a name"),
+            arch: "x86_64".to_owned(),
+            profile: "distribution".to_owned(),
+            macros: BTreeMap::from([("dist".to_owned(), ".kt13".to_owned())]),
+            with: vec!["tests".to_owned()],
+            without: vec!["docs".to_owned()],
+            jobs: 3,
+        }
+    }
+
+    #[test]
+    fn the_packagers_macros_come_last() {
+        let text = macros(&settings(), RpmVersion::of("4.20.1"));
+        assert!(text.ends_with("%_smp_build_ncpus 3\n%dist .kt13\n"));
+    }
+
+    #[test]
+    fn mtimes_are_clamped_as_each_rpm_knows_it() {
+        for (version, expected) in [
+            ("4.14.3", "%clamp_mtime_to_source_date_epoch 1"),
+            ("4.20.0", "%build_mtime_policy clamp_to_source_date_epoch"),
+            ("6.0~rc1", "%build_mtime_policy clamp_to_source_date_epoch"),
+        ] {
+            assert!(macros(&settings(), RpmVersion::of(version)).contains(expected), "{version}");
+        }
+    }
+
+    #[test]
+    fn a_package_name_never_becomes_an_option() {
+        let step = install_packages(&["-x.rpm".to_owned()], "/target");
+        let Run::Program { argv } = step.run else { panic!("a program") };
+        assert_eq!(argv.last().map(String::as_str), Some("/kiln-packages/-x.rpm"));
+    }
+}

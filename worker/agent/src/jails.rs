@@ -1,0 +1,207 @@
+//! Runs one jail of an attempt: its folder, its log, its results into the store.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use kiln_cas::{Cas, Inserter};
+use kiln_jail::{
+    Cancel, Collect, End, Event, Launcher, Mount, Outcome, Plan, Run, Step, StepEnded, StepExit,
+};
+use kiln_model::{Fault, LeaseKey, Limits};
+use kiln_wire::worker::ClaimedArtifact;
+
+use crate::control::{Control, LogKind};
+use crate::error::{AttemptError, io_error};
+use crate::slot::Slot;
+
+/// The host name in every jail, and the build host that RPMs name.
+pub(crate) const HOSTNAME: &str = "build";
+
+/// Who runs jails: what all jails of one attempt have in common.
+pub(crate) struct Jails<'a> {
+    pub(crate) launcher: &'a Launcher,
+    pub(crate) slot: &'a Slot,
+    pub(crate) cas: &'a Cas,
+    pub(crate) control: &'a dyn Control,
+    pub(crate) cancel: &'a Cancel,
+    pub(crate) key: LeaseKey,
+    pub(crate) limits: &'a Limits,
+    pub(crate) cpus: Vec<u32>,
+}
+
+/// One jail to run.
+pub(crate) struct Wanted {
+    /// The name of its folder in the slot's scratch.
+    pub(crate) name: &'static str,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) collect: Vec<Collect>,
+    pub(crate) limits: Limits,
+    pub(crate) address_space: Option<u64>,
+    /// The writable layers that stay.
+    pub(crate) keep: Vec<String>,
+    pub(crate) log: LogKind,
+    /// What is being done, for messages; and whose fault a failure of a step is.
+    pub(crate) doing: &'static str,
+    pub(crate) fault: Fault,
+}
+
+/// What came of a jail.
+pub(crate) struct Ran {
+    /// Its folder: what was to be kept is in it.
+    pub(crate) folder: PathBuf,
+    /// What was collected: which entry of `collect`, and the file.
+    pub(crate) files: Vec<(usize, ClaimedArtifact)>,
+    /// What was not, one line each.
+    pub(crate) refused: Vec<String>,
+    /// The steps.
+    pub(crate) steps: Vec<StepEnded>,
+}
+
+impl Ran {
+    /// CPU time of all steps, in milliseconds.
+    pub(crate) fn cpu_ms(&self) -> u64 {
+        self.steps.iter().map(|step| step.user_ms + step.system_ms).sum()
+    }
+
+    /// The exit code of the last step.
+    pub(crate) fn last_code(&self) -> Option<i32> {
+        match self.steps.last()?.exit {
+            StepExit::Code(code) => Some(code),
+            StepExit::Signal(_) => None,
+        }
+    }
+}
+
+impl Jails<'_> {
+    /// Runs it. Nothing of it is left afterwards but what is to be kept.
+    pub(crate) fn run(
+        &self,
+        wanted: Wanted,
+        terminal: Option<&dyn Fn(OwnedFd)>,
+    ) -> Result<Ran, AttemptError> {
+        let plan = self.plan(&wanted)?;
+        let mut results =
+            Results { jails: self, log: wanted.log, open: None, ..Results::new(self) };
+        let outcome =
+            self.launcher.run(&plan, self.cancel, &mut |event| results.take(event, terminal));
+        let Results { files, refused, .. } = results;
+        if wanted.keep.is_empty() {
+            // Its content is gone; what is left are folders of our own.
+            fs::remove_dir_all(&plan.folder).map_err(io_error("removing", &plan.folder))?;
+        }
+        let outcome = outcome?;
+        self.judge(&wanted, &outcome)?;
+        Ok(Ran { folder: plan.folder, files, refused, steps: outcome.steps })
+    }
+
+    fn plan(&self, wanted: &Wanted) -> Result<Plan, AttemptError> {
+        let folder = self.slot.scratch.join(wanted.name);
+        self.make_open(&folder)?;
+        for mount in &wanted.mounts {
+            if let Mount::Overlay { upper, .. } = mount {
+                self.make_open(&folder.join(upper))?;
+            }
+        }
+        Ok(Plan {
+            hostname: HOSTNAME.to_owned(),
+            ids: self.slot.ids.clone(),
+            folder,
+            mounts: wanted.mounts.clone(),
+            steps: wanted.steps.clone(),
+            collect: wanted.collect.clone(),
+            limits: wanted.limits.clone(),
+            cpus: self.cpus.clone(),
+            address_space: wanted.address_space,
+            keep: wanted.keep.clone(),
+            without: Vec::new(),
+        })
+    }
+
+    /// A folder that the jail's root can write in; nobody else gets as far as this.
+    fn make_open(&self, folder: &PathBuf) -> Result<(), AttemptError> {
+        DirBuilder::new().create(folder).map_err(io_error("creating", folder))?;
+        fs::set_permissions(folder, Permissions::from_mode(0o777))
+            .map_err(io_error("setting the mode of", folder))
+    }
+
+    fn judge(&self, wanted: &Wanted, outcome: &Outcome) -> Result<(), AttemptError> {
+        match &outcome.end {
+            End::Cancelled => return Err(AttemptError::Cancelled),
+            End::Breached(breached) => return Err(AttemptError::Limit(breached.clone())),
+            End::Done => {}
+        }
+        let failed = outcome.steps.iter().find(|ended| {
+            let also_fine = &wanted.steps[ended.step].also_fine;
+            !matches!(ended.exit, StepExit::Code(code) if code == 0 || also_fine.contains(&code))
+        });
+        match failed {
+            None => Ok(()),
+            Some(ended) => Err(AttemptError::Step {
+                doing: wanted.doing,
+                program: program_of(&wanted.steps[ended.step]),
+                exit: ended.exit,
+                fault: wanted.fault,
+            }),
+        }
+    }
+}
+
+/// The name by which a failed step is told.
+fn program_of(step: &Step) -> String {
+    match &step.run {
+        Run::Program { argv } | Run::Terminal { argv } => {
+            let path = argv.first().map_or("", String::as_str);
+            path.rsplit('/').next().unwrap_or(path).to_owned()
+        }
+        Run::Unpack { .. } => "unpacking".to_owned(),
+        Run::BuildUser { .. } => "making the build user".to_owned(),
+    }
+}
+
+/// Takes what a jail hands out.
+struct Results<'a> {
+    jails: &'a Jails<'a>,
+    log: LogKind,
+    open: Option<(usize, String, Inserter<'a>)>,
+    files: Vec<(usize, ClaimedArtifact)>,
+    refused: Vec<String>,
+}
+
+impl<'a> Results<'a> {
+    fn new(jails: &'a Jails<'a>) -> Self {
+        Self { jails, log: LogKind::Build, open: None, files: Vec::new(), refused: Vec::new() }
+    }
+
+    fn take(&mut self, event: Event<'_>, terminal: Option<&dyn Fn(OwnedFd)>) -> io::Result<()> {
+        match event {
+            Event::Log(bytes) => self.jails.control.log(self.jails.key, self.log, bytes)?,
+            Event::File(head) => {
+                let inserter = self.jails.cas.insert().map_err(io::Error::other)?;
+                self.open = Some((head.collect, head.name.clone(), inserter));
+            }
+            Event::Bytes(bytes) => {
+                if let Some((_, _, inserter)) = &mut self.open {
+                    inserter.write_all(bytes)?;
+                }
+            }
+            Event::FileEnd => {
+                if let Some((collect, name, inserter)) = self.open.take() {
+                    let (digest, size) = inserter.finish().map_err(io::Error::other)?;
+                    self.files.push((collect, ClaimedArtifact { name, digest, size }));
+                }
+            }
+            Event::Refused { name, why } => self.refused.push(format!("{name}: {why}")),
+            Event::Terminal(descriptor) => {
+                if let Some(take) = terminal {
+                    take(descriptor);
+                }
+            }
+            Event::StepEnded(_) => {}
+        }
+        Ok(())
+    }
+}
