@@ -23,7 +23,7 @@ const HEADERS: &str = "
 const FUNCTIONS: &[&str] = &[
     "dataiterator_(init|step|skip_solvable|free)",
     "map_(init|free)",
-    "pool_(create|free|errstr|setdisttype|setarch|strn2id|rel2id|id2str|dep2str)",
+    "pool_(create|free|errstr|set_flag|setdisttype|setarch|strn2id|rel2id|id2str|dep2str)",
     "pool_(addfileprovides|addrelproviders|createwhatprovides|queuetowhatprovides)",
     "pool_(set_whatprovides|lookup_num|lookup_checksum|match_nevr_rel)",
     "queue_(init|free|insertn)",
@@ -46,8 +46,15 @@ const TYPES: &[&str] = &[
     "solv_knownid",
 ];
 
-const VARIABLES: &[&str] =
-    &["DISTTYPE_RPM", "REL_.*", "SEARCH_.*", "SOLVER_.*", "SYSTEMSOLVABLE", "solv_version"];
+const VARIABLES: &[&str] = &[
+    "DISTTYPE_RPM",
+    "POOL_FLAG_IMPLICITOBSOLETEUSESCOLORS",
+    "REL_.*",
+    "SEARCH_.*",
+    "SOLVER_.*",
+    "SYSTEMSOLVABLE",
+    "solv_version",
+];
 
 fn main() {
     let library = pkg_config::Config::new()

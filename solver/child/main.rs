@@ -1,4 +1,5 @@
 //! The solver's role alone, for tests: `kiln internal-solver` with barriers left out on demand.
+//! Not part of the program.
 //!
 //! `child [--without BARRIER]... [--cpu SECONDS] [--memory BYTES]`
 

@@ -27,6 +27,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
+use kiln_wire::rights;
+use kiln_wire::solver::{Answer, Failure};
+
 pub use confine::{Barrier, Budget, ConfineError, CpuBudget, Limits, confine};
 pub use serve::serve;
 
@@ -39,16 +42,22 @@ pub fn child_main() -> ExitCode {
     run_child(&Barrier::ALL, Limits::default())
 }
 
-/// As [`child_main`], with fewer barriers or other limits: for tests that show that a missing
-/// barrier is noticed.
+/// As [`child_main`], with other limits, or with barriers left out: for tests, which show that a
+/// barrier that is missing is noticed.
 pub fn run_child(barriers: &[Barrier], limits: Limits) -> ExitCode {
     const SOFTWARE: u8 = 70;
     sys::close_inherited();
     let Ok(socket) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
         return ExitCode::from(SOFTWARE);
     };
-    let Ok(holding) = confine(&socket, barriers, limits) else {
-        return ExitCode::from(SOFTWARE);
+    let holding = match confine(&socket, barriers, limits) {
+        Ok(holding) => holding,
+        Err(error) => {
+            // Said as well as can be; the exit code says it too.
+            let failure = Failure::System(error.to_string());
+            let _ = rights::send(&socket, &Answer::Failed(failure), &[]);
+            return ExitCode::from(SOFTWARE);
+        }
     };
     match serve(&socket, holding, CpuBudget { seconds: limits.cpu }) {
         Ok(()) => ExitCode::SUCCESS,

@@ -102,9 +102,12 @@ impl Pool {
         // Safety: makes a pool or ends the process (libsolv's allocations do not fail).
         let raw = NonNull::new(unsafe { ffi::pool_create() }).ok_or(io::ErrorKind::OutOfMemory)?;
         let pool = Self { raw, repos: Vec::new(), considered: None };
-        // Safety: the pool is ours and has no packages yet, as both calls ask for.
+        // Safety: the pool is ours and has no packages yet, as these calls ask for.
         unsafe {
             ffi::pool_setdisttype(raw.as_ptr(), ffi::DISTTYPE_RPM);
+            // Two architectures of one package may be there together: Fedora's libsolv is built
+            // so, and an answer may not hang on where kiln runs.
+            ffi::pool_set_flag(raw.as_ptr(), ffi::POOL_FLAG_IMPLICITOBSOLETEUSESCOLORS, 1);
             ffi::pool_setarch(raw.as_ptr(), arch.as_ptr());
         }
         Ok(pool)
@@ -202,7 +205,7 @@ impl Pool {
             (Kind::Provides, false) => 0,
             (Kind::Requires, false) => ffi::solv_knownid_SOLVABLE_PREREQMARKER as ffi::Id,
             (Kind::Requires, true) => -(ffi::solv_knownid_SOLVABLE_PREREQMARKER as ffi::Id),
-            (Kind::Conflicts | Kind::Obsoletes, _) => 0,
+            _ => 0,
         };
         let (repo, old) = (self.solvable(pkg).repo, self.offset(pkg, kind));
         // Safety: the offset is of this repository's array, which libsolv extends.
@@ -213,6 +216,10 @@ impl Pool {
             Kind::Requires => solvable.requires = new,
             Kind::Conflicts => solvable.conflicts = new,
             Kind::Obsoletes => solvable.obsoletes = new,
+            Kind::Recommends => solvable.recommends = new,
+            Kind::Suggests => solvable.suggests = new,
+            Kind::Supplements => solvable.supplements = new,
+            Kind::Enhances => solvable.enhances = new,
         }
     }
 
@@ -223,6 +230,10 @@ impl Pool {
             Kind::Requires => solvable.requires,
             Kind::Conflicts => solvable.conflicts,
             Kind::Obsoletes => solvable.obsoletes,
+            Kind::Recommends => solvable.recommends,
+            Kind::Suggests => solvable.suggests,
+            Kind::Supplements => solvable.supplements,
+            Kind::Enhances => solvable.enhances,
         }
     }
 

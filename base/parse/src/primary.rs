@@ -39,7 +39,7 @@ pub struct Summary {
     pub packages: usize,
     /// Source packages, which nothing can be built against.
     pub sources: usize,
-    /// Weak dependencies, which are not used: a buildroot has only what is required.
+    /// Weak dependencies.
     pub weak: usize,
     /// How many were left out, because a part of them is not what it should be.
     pub skipped: usize,

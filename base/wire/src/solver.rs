@@ -198,7 +198,7 @@ pub struct Ready {
 pub struct Compiled {
     /// Packages that can be installed.
     pub packages: usize,
-    /// Weak dependencies, which are not used.
+    /// Weak dependencies, which decide choices and bring nothing.
     pub weak: usize,
     /// Packages that were left out because a part of them is not what it should be.
     pub skipped: usize,

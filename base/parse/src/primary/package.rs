@@ -14,6 +14,25 @@ pub enum Kind {
     Conflicts,
     /// What it takes the place of.
     Obsoletes,
+    /// What it would like to be there.
+    Recommends,
+    /// What it would like less.
+    Suggests,
+    /// What would like it to be there.
+    Supplements,
+    /// What would like it less.
+    Enhances,
+}
+
+impl Kind {
+    /// Whether it only says what somebody would like. A buildroot has what is required and
+    /// nothing else; but where a requirement leaves a choice, it is what dnf chooses by.
+    pub fn is_weak(self) -> bool {
+        match self {
+            Self::Provides | Self::Requires | Self::Conflicts | Self::Obsoletes => false,
+            Self::Recommends | Self::Suggests | Self::Supplements | Self::Enhances => true,
+        }
+    }
 }
 
 /// One package, binary and installable, with its parts checked as far as they are used: name,

@@ -187,9 +187,10 @@ impl<R: BufRead, T: FnMut(&Package)> Reading<R, T> {
             "rpm:requires" => self.list = Some(Kind::Requires),
             "rpm:conflicts" => self.list = Some(Kind::Conflicts),
             "rpm:obsoletes" => self.list = Some(Kind::Obsoletes),
-            "rpm:recommends" | "rpm:supplements" | "rpm:suggests" | "rpm:enhances" => {
-                self.summary.weak += 1;
-            }
+            "rpm:recommends" => self.list = Some(Kind::Recommends),
+            "rpm:suggests" => self.list = Some(Kind::Suggests),
+            "rpm:supplements" => self.list = Some(Kind::Supplements),
+            "rpm:enhances" => self.list = Some(Kind::Enhances),
             "rpm:sourcerpm" => self.begin_field(Field::Source),
             _ => {}
         }
@@ -210,6 +211,7 @@ impl<R: BufRead, T: FnMut(&Package)> Reading<R, T> {
 
     fn entry(&mut self, kind: Kind, tag: &BytesStart<'_>) -> Result<(), PrimaryError> {
         self.count_entry()?;
+        self.summary.weak += usize::from(kind.is_weak());
         let package = &mut self.package;
         let (mut name, mut compare, mut early) = (0..0, None, false);
         let (mut epoch, mut version, mut release) = (None, None, None);

@@ -69,6 +69,7 @@ fn a_package_comes_out_with_what_solving_and_fetching_need() {
             "Requires /usr/bin/a&b",
             "Conflicts x < 0:1:2-3",
             "Obsoletes y",
+            "Recommends z",
             "/usr/bin/g++",
             "/etc/g&g",
         ]
