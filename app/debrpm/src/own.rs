@@ -6,6 +6,7 @@ use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 
 use crate::arch::Arch;
+use crate::debian::version::Version;
 use crate::error::DebrpmError;
 use crate::plan::Plan;
 use crate::recipe::{Dep, Entry, Evr, Mark, Recipe, Script, Trigger, What};
@@ -61,8 +62,20 @@ impl Values<'_> {
         format!(".kt{number}")
     }
 
+    /// Perl's version, as `5.40.1`; empty where the plan has no Perl.
+    fn perl(&self) -> &str {
+        let package = self.plan.packages.iter().find(|package| package.name == "perl-base");
+        package.map_or("", |package| Version::parse(&package.version).upstream)
+    }
+
     fn fill(&self, text: &str) -> String {
+        let perl = self.perl();
+        let major = self.plan.release.split('.').next().unwrap_or_default();
         text.replace("@PYTHON@", self.python)
+            .replace("@PYTHON_NODOTS@", &self.python.replace('.', ""))
+            .replace("@PERL@", perl.rsplit_once('.').map_or(perl, |(series, _)| series))
+            .replace("@PERL_VERSION@", perl)
+            .replace("@RELEASE_MAJOR@", major)
             .replace("@DIST@", &self.dist())
             .replace("@RELEASE@", &self.plan.release)
             .replace("@SUITE@", &self.plan.suite)

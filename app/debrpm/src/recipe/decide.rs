@@ -300,7 +300,8 @@ impl Context<'_> {
                 requires.extend(self.known.requirement(&clause, self.policy));
             }
         }
-        for text in self.names.requires(name) {
+        let general = name.replace(&format!("python{}", self.python), "python3.{python}");
+        for text in self.names.requires(&general) {
             let text = text.replace("{evr}", &evr.to_string()).replace("3.{python}", self.python);
             requires.insert(Dep::parse(&text));
         }
