@@ -6,8 +6,10 @@
 pub mod checksum;
 pub mod compression;
 pub mod filelists;
+pub mod lock;
 pub mod metalink;
 pub mod mirrorlist;
+pub mod mock_config;
 pub mod need;
 pub mod place;
 pub mod primary;
