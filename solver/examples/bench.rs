@@ -49,7 +49,7 @@ fn bench(arguments: &[String]) -> Result<()> {
 
     let cache = tempfile::tempfile()?;
     let (wall, cpu, compiled) = one_child(|socket| {
-        let ask = Compile { digest: Digest::of(&bytes), open_size: 1 << 33 };
+        let ask = Compile { digest: Digest::of(&bytes), open_size: 1 << 33, prefix: String::new() };
         let files = [File::open(&primary)?, cache.try_clone()?];
         let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
         call(socket, &Request::Compile(ask), &files)

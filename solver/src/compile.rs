@@ -26,7 +26,7 @@ pub(crate) fn compile(ask: &Compile, from: File, to: File) -> Result<Compiled, F
         .map_err(|error| Failure::Metadata(format!("unpacking the list of packages: {error}")))
         .and_then(|(_, unpacked)| {
             let unpacked = BufReader::with_capacity(1 << 17, unpacked);
-            primary::read(unpacked, Caps::default(), |package| {
+            primary::read(unpacked, Caps::default(), &ask.prefix, |package| {
                 if let Err(error) = add(&mut writer, repo, package) {
                     failed.get_or_insert(error);
                 }

@@ -104,8 +104,9 @@ impl World {
                 let patterns = &patterns[self.pool.repo(pkg).at()];
                 let (name, evr, arch) = self.pool.identity(pkg);
                 let [name, evr, arch] = [name, evr, arch].map(|dep| self.pool.text(dep));
-                let full = format!("{name}-{evr}.{arch}");
-                let matches = |pattern: &&str| glob(pattern, &name) || glob(pattern, &full);
+                let forms =
+                    [name.to_string(), format!("{name}.{arch}"), format!("{name}-{evr}.{arch}")];
+                let matches = |pattern: &&str| forms.iter().any(|form| glob(pattern, form));
                 if patterns.iter().any(matches) {
                     excluded.push((pkg, WithheldWhy::Excluded));
                 }
@@ -277,21 +278,34 @@ impl World {
     }
 }
 
-/// Whether `text` has the form of `pattern`, in which `*` stands for anything.
+/// Whether `text` has the form of `pattern`, in which `*` stands for anything and `?` for any one
+/// byte. In linear space and, at worst, in the product of both lengths.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(first) else { return false };
-    let mut parts = rest.split('*').peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return text.ends_with(part);
-        }
-        match text.find(part) {
-            Some(at) => text = &text[at + part.len()..],
-            None => return false,
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut at, mut in_pattern) = (0, 0);
+    // Where the last star stands, and up to where it reaches so far.
+    let mut star = None;
+    while at < text.len() {
+        match pattern.get(in_pattern) {
+            Some(b'*') => {
+                star = Some((in_pattern, at));
+                in_pattern += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == text[at] => {
+                at += 1;
+                in_pattern += 1;
+            }
+            _ => match star {
+                None => return false,
+                Some((place, reach)) => {
+                    at = reach + 1;
+                    in_pattern = place + 1;
+                    star = Some((place, at));
+                }
+            },
         }
     }
-    true
+    pattern[in_pattern..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
@@ -299,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_anything() {
+    fn a_star_stands_for_anything_and_a_question_mark_for_one_byte() {
         for (pattern, text, fits) in [
             ("gcc", "gcc", true),
             ("gcc", "gcc-c++", false),
@@ -312,6 +326,12 @@ mod tests {
             ("a*b*c", "acb", false),
             ("aa*a", "aa", false),
             ("**", "x", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("?*?", "a", false),
+            ("*.i686", "gcc.i686", true),
+            ("", "", true),
+            ("", "a", false),
         ] {
             assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
         }

@@ -103,7 +103,7 @@ fn metadata_are_not_taken_with_other_bytes_than_promised() {
     let xml = primary(&[P::new("a-1-1")]);
     let (from, to) = (file_of(&xml), tempfile::tempfile().expect("a file"));
     let digest = kiln_model::Digest::of(b"other");
-    let ask = Request::Compile(Compile { digest, open_size: 1 << 20 });
+    let ask = Request::Compile(Compile { digest, open_size: 1 << 20, prefix: String::new() });
     assert!(matches!(solver.call(&ask, &[&from, &to]), Answer::Failed(Failure::Digest(_))));
     end(solver, process);
 }
@@ -112,7 +112,11 @@ fn metadata_are_not_taken_with_other_bytes_than_promised() {
 fn bad_metadata_a_broken_cache_and_nonsense_are_told_apart() {
     let (solver, process) = child(&[]);
     let text = "<metadata><package type='rpm'><name>a</name>";
-    let ask = Compile { digest: kiln_model::Digest::of(text.as_bytes()), open_size: 1 << 20 };
+    let ask = Compile {
+        digest: kiln_model::Digest::of(text.as_bytes()),
+        open_size: 1 << 20,
+        prefix: String::new(),
+    };
     let to = tempfile::tempfile().expect("a file");
     let answer = solver.call(&Request::Compile(ask.clone()), &[&file_of(text), &to]);
     assert!(matches!(answer, Answer::Failed(Failure::Metadata(_))), "{answer:?}");
@@ -185,8 +189,11 @@ fn a_question_that_takes_too_much_memory_ends_the_child() {
         })
         .collect();
     let xml = primary(&packages);
-    let ask =
-        Compile { digest: kiln_model::Digest::of(xml.as_bytes()), open_size: xml.len() as u64 };
+    let ask = Compile {
+        digest: kiln_model::Digest::of(xml.as_bytes()),
+        open_size: xml.len() as u64,
+        prefix: String::new(),
+    };
     let to = tempfile::tempfile().expect("a file");
     assert_eq!(solver.try_call(&Request::Compile(ask), &[&file_of(&xml), &to]), None);
     assert_eq!(end(solver, process).signal(), Some(SIGABRT));

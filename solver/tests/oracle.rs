@@ -132,7 +132,7 @@ fn load(solver: &Solver, repos: &[(R, PathBuf)]) {
         let (primary, open_size) = metadata(path, Kind::Primary);
         let digest = Digest::of(&fs::read(&primary).expect("read"));
         let mut to = tempfile::tempfile().expect("a file");
-        let ask = Request::Compile(Compile { digest, open_size });
+        let ask = Request::Compile(Compile { digest, open_size, prefix: String::new() });
         let from = File::open(primary).expect("opened");
         match solver.call(&ask, &[&from, &to]) {
             Answer::Compiled(compiled) => assert_eq!(compiled.skipped, 0, "{compiled:?}"),
@@ -433,7 +433,7 @@ fn names_of(primary: &Path) -> Vec<String> {
     let (_, unpacked) = kiln_parse::compression::unpack(file, 1 << 32).expect("unpacked");
     let mut names = std::collections::BTreeSet::new();
     let caps = kiln_parse::primary::Caps::default();
-    kiln_parse::primary::read(std::io::BufReader::new(unpacked), caps, |package| {
+    kiln_parse::primary::read(std::io::BufReader::new(unpacked), caps, "", |package| {
         names.insert(package.name().to_owned());
     })
     .expect("read");

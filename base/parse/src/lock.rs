@@ -88,13 +88,16 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn lock() -> Lock {
-        let package = |nevra: &str, why| LockedPackage {
-            nevra: nevra.parse().expect("a NEVRA"),
-            repo: "base".to_owned(),
-            location: format!("Packages/{nevra}.rpm"),
-            size: 42,
-            digest: Digest::of(nevra.as_bytes()),
-            why,
+        let package = |text: &str, why| {
+            let nevra: kiln_model::Nevra = text.parse().expect("a NEVRA");
+            LockedPackage {
+                location: format!("Packages/{}", nevra.file_name()),
+                nevra,
+                repo: "base".to_owned(),
+                size: 42,
+                digest: Digest::of(text.as_bytes()),
+                why,
+            }
         };
         let requirement = |text: &str| text.parse().expect("a requirement");
         Lock {

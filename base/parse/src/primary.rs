@@ -94,13 +94,16 @@ pub enum PrimaryError {
     },
 }
 
-/// Reads unpacked XML from `from` and hands each package to `take`.
+/// Reads unpacked XML from `from` and hands each package to `take`. `prefix` is what each
+/// package's location begins with and what is taken off it: `../` of repositories whose packages
+/// lie above them, else nothing.
 pub fn read(
     from: impl BufRead,
     caps: Caps,
+    prefix: &str,
     take: impl FnMut(&Package),
 ) -> Result<Summary, PrimaryError> {
-    reader::Reading::new(from, caps, take).run()
+    reader::Reading::new(from, caps, prefix, take).run()
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ pub struct Compile {
     pub digest: Digest,
     /// The most bytes that they may unpack to.
     pub open_size: u64,
+    /// What each package's location begins with and what is taken off it.
+    pub prefix: String,
 }
 
 /// See [`Request::Load`].
@@ -66,10 +68,10 @@ pub struct Repo {
     pub id: String,
     /// Lower is preferred.
     pub priority: u16,
-    /// Names of packages, `*` allowed, that are not taken from it.
+    /// Packages, by name, `name.arch` or NEVRA with `*` and `?`, that are not taken from it.
     pub exclude: Vec<String>,
-    /// Set for a tenant's repository: which names of upstream packages, `*` allowed, it may
-    /// stand in for.
+    /// Set for a tenant's repository: which names of upstream packages, `*` and `?`
+    /// allowed, it may stand in for.
     pub tenant: Option<Vec<String>>,
     /// Whether it has file lists that can be searched.
     pub lists: bool,

@@ -250,7 +250,11 @@ impl Solver {
 
     pub(crate) fn compile(&self, xml: &str) -> File {
         let (from, mut to) = (file_of(xml), tempfile::tempfile().expect("a file"));
-        let ask = Compile { digest: Digest::of(xml.as_bytes()), open_size: xml.len() as u64 };
+        let ask = Compile {
+            digest: Digest::of(xml.as_bytes()),
+            open_size: xml.len() as u64,
+            prefix: String::new(),
+        };
         match self.call(&Request::Compile(ask), &[&from, &to]) {
             Answer::Compiled(_) => {}
             other => panic!("{other:?}"),

@@ -54,6 +54,7 @@ enum Field {
 pub(super) struct Reading<R, T> {
     xml: Reader<Budget<R>>,
     caps: Caps,
+    prefix: String,
     take: T,
     summary: Summary,
     package: Package,
@@ -71,10 +72,11 @@ pub(super) struct Reading<R, T> {
 }
 
 impl<R: BufRead, T: FnMut(&Package)> Reading<R, T> {
-    pub(super) fn new(from: R, caps: Caps, take: T) -> Self {
+    pub(super) fn new(from: R, caps: Caps, prefix: &str, take: T) -> Self {
         Self {
             xml: Reader::from_reader(Budget { inner: from, left: caps.text }),
             caps,
+            prefix: prefix.to_owned(),
             take,
             summary: Summary::default(),
             package: Package::default(),
@@ -167,13 +169,14 @@ impl<R: BufRead, T: FnMut(&Package)> Reading<R, T> {
                     self.spoil("it lies in another repository (xml:base)");
                 }
                 let location = attribute(tag, "href").unwrap_or_default();
-                if !stays_inside(&location) {
+                let location = location.strip_prefix(&self.prefix).unwrap_or(&location);
+                if !stays_inside(location) {
                     self.spoil(format!(
                         "its location leaves the repository: {}",
-                        Foreign::new(&location)
+                        Foreign::new(location)
                     ));
                 }
-                self.package.location = self.package.keep(&location);
+                self.package.location = self.package.keep(location);
             }
             _ => {}
         }

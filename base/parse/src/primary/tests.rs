@@ -27,7 +27,7 @@ fn list(packages: &str) -> String {
 /// Everything that was handed on, as lines.
 fn lines_of(xml: &str) -> Result<(Vec<String>, Summary), PrimaryError> {
     let mut lines = Vec::new();
-    let summary = read(xml.as_bytes(), Caps::default(), |package| {
+    let summary = read(xml.as_bytes(), Caps::default(), "", |package| {
         lines.push(format!("{} {} {}", package.name(), package.evr(), package.arch()));
         lines.push(format!("{} {} {}", package.location(), package.size(), package.source()));
         for Dependency { kind, name, version, early } in package.dependencies() {
@@ -136,7 +136,7 @@ fn a_repository_that_names_packages_by_sha1_is_refused() {
 fn sha512_is_taken() {
     let xml =
         list(&package("new", "").replace("sha256", "sha512").replace(DIGEST, &DIGEST.repeat(2)));
-    let summary = read(xml.as_bytes(), Caps::default(), |package| {
+    let summary = read(xml.as_bytes(), Caps::default(), "", |package| {
         assert!(matches!(package.checksum(), crate::checksum::Checksum::Sha512(_)));
     });
     assert_eq!(summary.expect("read").packages, 1);
@@ -151,13 +151,26 @@ fn what_is_no_list_of_packages_is_refused() {
         assert!(lines_of(xml).is_err(), "{xml:.60}");
     }
     let bytes = [whole.as_bytes(), &[0xff]].concat();
-    assert!(read(&bytes[..], Caps::default(), |_| {}).is_err());
+    assert!(read(&bytes[..], Caps::default(), "", |_| {}).is_err());
+}
+
+#[test]
+fn packages_above_their_repository_are_found_there() {
+    let xml = list(&package("a", "").replace("href=\"", "href=\"../../"));
+    for (prefix, expected) in [("../../", Some("Packages/a.rpm")), ("../", None), ("", None)] {
+        let mut location = None;
+        let summary = read(xml.as_bytes(), Caps::default(), prefix, |package| {
+            location = Some(package.location().to_owned());
+        });
+        assert_eq!(location.as_deref(), expected);
+        assert_eq!(summary.expect("read").skipped, usize::from(expected.is_none()));
+    }
 }
 
 #[test]
 fn caps_hold() {
     let caps = Caps { packages: 2, text: 4096, entries: 3 };
-    let ask = |xml: &str| read(xml.as_bytes(), caps, |_| {});
+    let ask = |xml: &str| read(xml.as_bytes(), caps, "", |_| {});
     let one = package("a", "");
     assert!(ask(&list(&one.repeat(2))).is_ok());
     assert!(matches!(ask(&list(&one.repeat(3))), Err(PrimaryError::Large { .. })));
@@ -187,7 +200,7 @@ fn words_of_rpm_md_are_comparisons() {
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
-        let _ = read(&bytes[..], Caps::default(), |_| {});
+        let _ = read(&bytes[..], Caps::default(), "", |_| {});
     }
 
     #[test]
@@ -196,9 +209,9 @@ proptest! {
             </rpm:requires><file>/usr/bin/&amp;a</file>")).into_bytes();
         let at = at % xml.len();
         xml[at] = byte;
-        let _ = read(&xml[..], Caps::default(), |package| {
+        let _ = read(&xml[..], Caps::default(), "", |package| {
             let _ = (package.evr(), package.dependencies().count(), package.files().count());
         });
-        let _ = read(&xml[..cut % xml.len()], Caps::default(), |_| {});
+        let _ = read(&xml[..cut % xml.len()], Caps::default(), "", |_| {});
     }
 }
