@@ -16,6 +16,8 @@ pub const TARGET_CAP: u64 = 1 << 20;
 /// Architectures that rpm builds for and some distribution ships.
 pub const ARCHES: &[&str] = &[
     "aarch64",
+    "armv5tl",
+    "armv6hl",
     "armv7hl",
     "armv7hnl",
     "i386",
@@ -25,6 +27,7 @@ pub const ARCHES: &[&str] = &[
     "ppc64",
     "ppc64le",
     "riscv64",
+    "s390",
     "s390x",
     "x86_64",
     "x86_64_v2",
