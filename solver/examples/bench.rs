@@ -148,7 +148,7 @@ fn load_into(socket: &mut UnixStream, cache: &File) -> Result<Answer> {
 
 fn solve(socket: &UnixStream, requirement: &str) -> Result<usize> {
     let asked = vec![Asked { requirement: requirement.parse()?, by: Asker::Build }];
-    let goals = vec![Goal { asked, like: None }];
+    let goals = vec![Goal { asked, like: None, prefer: Vec::new() }];
     match call(socket, &Request::Solve(Solve { goals }), &[])? {
         Answer::Solved(outcomes) => match &outcomes[..] {
             [Outcome::Packages(packages)] => Ok(packages.len()),

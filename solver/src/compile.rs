@@ -1,15 +1,15 @@
 //! Primary metadata into libsolv's own form, which loads twenty times as fast.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 
-use kiln_model::Hasher;
 use kiln_parse::checksum::Checksum;
 use kiln_parse::compression::unpack;
 use kiln_parse::need::Need;
 use kiln_parse::primary::{self, Caps, Dependency, Kind, Package, PrimaryError};
 use kiln_wire::solver::{Compile, Compiled, Failure};
 
+use crate::hashing::Hashing;
 use crate::needs;
 use crate::sys::{Dep, NewFile, NewPackage, Pool, Relation, RepoNo, Writer};
 
@@ -19,7 +19,7 @@ pub(crate) fn compile(ask: &Compile, from: File, to: File) -> Result<Compiled, F
     // The architecture doesn't matter yet: every package is written.
     let mut pool = Pool::new("x86_64").map_err(system)?;
     let repo = pool.add_repo(0);
-    let mut bytes = Hashing { from, hasher: Hasher::new() };
+    let mut bytes = Hashing::new(from);
     let mut writer = Writer::new(&mut pool, repo);
     let mut failed = None;
     let summary = unpack(&mut bytes, ask.open_size)
@@ -35,11 +35,7 @@ pub(crate) fn compile(ask: &Compile, from: File, to: File) -> Result<Compiled, F
         });
     writer.finish();
     // Wrong bytes are the cause of whatever else went wrong, so they are told first.
-    io::copy(&mut bytes, &mut io::sink()).map_err(system)?;
-    let found = bytes.hasher.finish();
-    if found != ask.digest {
-        return Err(Failure::Digest(format!("expected {}, found {found}", ask.digest)));
-    }
+    bytes.expect(ask.digest)?;
     let summary = summary?;
     if let Some(error) = failed {
         return Err(system(error));
@@ -102,19 +98,5 @@ fn dependency(pool: &mut Pool, entry: &Dependency<'_>) -> Dep {
             }
         }
         None => pool.dep(entry.name),
-    }
-}
-
-/// Hashes what is read through it.
-struct Hashing {
-    from: File,
-    hasher: Hasher,
-}
-
-impl Read for Hashing {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.from.read(into)?;
-        self.hasher.update(&into[..count]);
-        Ok(count)
     }
 }

@@ -9,6 +9,7 @@
 
 mod compile;
 mod confine;
+mod hashing;
 mod near;
 mod needs;
 mod problem;

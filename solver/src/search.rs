@@ -1,12 +1,12 @@
 //! Who has a file: in file lists, and among what packages provide.
 
 use std::fs::File;
-use std::io::Read;
 
 use kiln_parse::compression::unpack;
 use kiln_parse::filelists;
-use kiln_wire::solver::{Failure, Found, KnownPath, Package, Search, Wanted, Who};
+use kiln_wire::solver::{Failure, Found, KnownPath, Lists, Package, Search, Wanted, Who};
 
+use crate::hashing::Hashing;
 use crate::needs;
 use crate::world::World;
 
@@ -28,13 +28,16 @@ pub(crate) fn search(
         })
         .collect();
     let mut found = Vec::new();
-    for ((repo, open_size), file) in ask.lists.iter().zip(files) {
+    for (Lists { repo, digest, open_size }, file) in ask.lists.iter().zip(files) {
         let failed = |why: String| Failure::Metadata(format!("{repo}: {why}"));
-        let (_, unpacked) = unpack(file, *open_size)
-            .map_err(|error| failed(format!("unpacking the file lists: {error}")))?;
-        let unpacked: Box<dyn Read> = Box::new(unpacked);
-        let owners =
-            filelists::find(unpacked, &wanted).map_err(|error| failed(with_cause(&error)))?;
+        let mut bytes = Hashing::new(file);
+        let owners = unpack(&mut bytes, *open_size)
+            .map_err(|error| failed(format!("unpacking the file lists: {error}")))
+            .and_then(|(_, unpacked)| {
+                filelists::find(unpacked, &wanted).map_err(|error| failed(with_cause(&error)))
+            });
+        bytes.expect(*digest)?;
+        let owners = owners?;
         for owner in owners {
             // A list may name packages that primary metadata don't have: they aren't there.
             let Some(pkg) = world.by_digest(repo, &owner.pkgid) else { continue };
@@ -61,7 +64,7 @@ fn with_cause(error: &dyn std::error::Error) -> String {
 
 fn remember(world: &mut World, ask: &Search, found: &[Found]) {
     let all = |repo: &kiln_wire::solver::Repo| {
-        !repo.lists || ask.lists.iter().any(|(searched, _)| *searched == repo.id)
+        !repo.lists || ask.lists.iter().any(|searched| searched.repo == repo.id)
     };
     if !world.repos.iter().all(all) {
         // Another repository's lists could tell more.

@@ -39,8 +39,9 @@ pub(crate) fn solve(world: &mut World, ask: &Solve) -> Result<Answer, Failure> {
     let mut sets: Vec<Option<Vec<Pkg>>> = Vec::new();
     let mut outcomes = Vec::new();
     for (goal, wishes) in ask.goals.iter().zip(&goals) {
-        let liked = liked(goal, &sets)?;
-        match world.pool.solve(&jobs(wishes, liked)) {
+        let mut liked = liked(goal, &sets)?.to_vec();
+        liked.extend(goal.prefer.iter().filter_map(|package| world.find(package)));
+        match world.pool.solve(&jobs(wishes, &liked)) {
             Ok(chosen) => {
                 note_unlisted(world, &chosen, &mut unlisted);
                 outcomes.push(None);

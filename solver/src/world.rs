@@ -84,6 +84,13 @@ impl World {
         Ok(Package { nevra, repo })
     }
 
+    /// The package that was told so, where the solver may see it.
+    pub(crate) fn find(&mut self, told: &Package) -> Option<Pkg> {
+        let name = self.pool.dep(told.nevra.name());
+        let pkgs = self.pool.providers(name);
+        pkgs.into_iter().find(|pkg| self.package(*pkg).is_ok_and(|package| package == *told))
+    }
+
     /// Whether a package is one of the stand-ins.
     pub(crate) fn is_stand_in(&self, pkg: Pkg) -> bool {
         self.repo(pkg).is_none()

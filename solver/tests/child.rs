@@ -171,7 +171,7 @@ fn a_question_that_takes_too_long_ends_the_child_and_nothing_else() {
             by: Asker::Build,
         })
         .collect();
-    let solve = Solve { goals: vec![Goal { asked, like: None }] };
+    let solve = Solve { goals: vec![Goal { asked, like: None, prefer: Vec::new() }] };
     assert_eq!(solver.try_call(&Request::Solve(solve), &[]), None);
     assert_eq!(end(solver, process).signal(), Some(SIGXCPU));
     let (solver, process) = child(&[]);

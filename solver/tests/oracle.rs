@@ -16,7 +16,7 @@ use kiln_model::Digest;
 use kiln_parse::repomd::{Kind, Repomd};
 use kiln_wire::rights;
 use kiln_wire::solver::{
-    Answer, Asked, Asker, Compile, Goal, Load, Outcome, Request, Search, Solve, Wanted,
+    Answer, Asked, Asker, Compile, Goal, Lists, Load, Outcome, Request, Search, Solve, Wanted,
 };
 use kit::{P, R, Solver};
 use serde_json::{Value, json};
@@ -153,7 +153,8 @@ fn kiln(solver: &Solver, repos: &[(R, PathBuf)], (by, texts): &Ask) -> Value {
         .iter()
         .map(|text| Asked { requirement: text.parse().expect("a requirement"), by: *by })
         .collect();
-    let solve = Request::Solve(Solve { goals: vec![Goal { asked, like: None }] });
+    let solve =
+        Request::Solve(Solve { goals: vec![Goal { asked, like: None, prefer: Vec::new() }] });
     loop {
         match solver.call(&solve, &[]) {
             Answer::Solved(mut outcomes) => match outcomes.remove(0) {
@@ -166,8 +167,14 @@ fn kiln(solver: &Solver, repos: &[(R, PathBuf)], (by, texts): &Ask) -> Value {
                 }
             },
             Answer::Unlisted(paths) => {
-                let lists: Vec<(String, u64)> =
-                    repos.iter().map(|(repo, _)| (repo.repo.id.clone(), 1 << 30)).collect();
+                let lists = repos
+                    .iter()
+                    .map(|(repo, path)| {
+                        let (file, open_size) = metadata(path, Kind::Filelists);
+                        let digest = Digest::of(&fs::read(file).expect("read"));
+                        Lists { repo: repo.repo.id.clone(), digest, open_size }
+                    })
+                    .collect();
                 let wanted = paths.into_iter().map(Wanted::Path).collect();
                 let files: Vec<File> = repos
                     .iter()

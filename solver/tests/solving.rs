@@ -152,6 +152,7 @@ fn a_later_goal_keeps_what_an_earlier_one_chose() {
             .map(|text| Asked { requirement: text.parse().expect("a requirement"), by })
             .collect(),
         like,
+        prefer: Vec::new(),
     };
     for first in ["awk-a", "awk-b"] {
         let goals = vec![goal(&[first], Asker::Profile, None), goal(&["x"], Asker::Build, Some(0))];
@@ -159,6 +160,13 @@ fn a_later_goal_keeps_what_an_earlier_one_chose() {
         let Answer::Solved(outcomes) = answer else { panic!("{answer:?}") };
         let Outcome::Packages(second) = &outcomes[1] else { panic!("{outcomes:?}") };
         assert_eq!(second[0].package.nevra.name(), first);
+        // The same, where the earlier answer is known from before.
+        let prefer = vec![second[0].package.clone()];
+        let goals = vec![Goal { prefer, ..goal(&["x"], Asker::Build, None) }];
+        let answer = solver.call(&Request::Solve(Solve { goals }), &[]);
+        let Answer::Solved(outcomes) = answer else { panic!("{answer:?}") };
+        let Outcome::Packages(only) = &outcomes[0] else { panic!("{outcomes:?}") };
+        assert_eq!(only[0].package.nevra.name(), first);
     }
 }
 

@@ -104,6 +104,8 @@ pub struct Goal {
     /// The place of an earlier goal whose packages are preferred where there is a choice, so
     /// that this one's answer holds them if it can.
     pub like: Option<usize>,
+    /// Packages that are preferred likewise: of an answer that is known already.
+    pub prefer: Vec<Package>,
 }
 
 /// One requirement and whose it is.
@@ -133,10 +135,22 @@ pub enum Asker {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Search {
-    /// The file lists: the repository's id and the most bytes that they may unpack to.
-    pub lists: Vec<(String, u64)>,
+    /// The file lists.
+    pub lists: Vec<Lists>,
     /// What to look for.
     pub wanted: Vec<Wanted>,
+}
+
+/// The file lists of one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lists {
+    /// The repository's id.
+    pub repo: String,
+    /// The digest of the lists as they came: other bytes are refused.
+    pub digest: Digest,
+    /// The most bytes that they may unpack to.
+    pub open_size: u64,
 }
 
 /// A path to look for.
@@ -422,6 +436,7 @@ mod tests {
                     by: Asker::Build,
                 }],
                 like: None,
+                prefer: Vec::new(),
             }],
         });
         let text = serde_json::to_string(&request).expect("written");

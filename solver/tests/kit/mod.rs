@@ -12,8 +12,8 @@ use std::thread;
 use kiln_model::Digest;
 use kiln_wire::rights;
 use kiln_wire::solver::{
-    ANSWER_CAP, Answer, Asked, Asker, Compile, Goal, Load, Loaded, Outcome, Problem, Repo, Request,
-    Search, Solve, Wanted,
+    ANSWER_CAP, Answer, Asked, Asker, Compile, Goal, Lists, Load, Loaded, Outcome, Problem, Repo,
+    Request, Search, Solve, Wanted,
 };
 
 /// A made-up package: `P::new("a-1-1").requires("b >= 1").file("/usr/bin/a")`.
@@ -282,7 +282,10 @@ impl Solver {
             .iter()
             .map(|text| Asked { requirement: text.parse().expect("a requirement"), by })
             .collect();
-        self.call(&Request::Solve(Solve { goals: vec![Goal { asked, like: None }] }), &[])
+        self.call(
+            &Request::Solve(Solve { goals: vec![Goal { asked, like: None, prefer: Vec::new() }] }),
+            &[],
+        )
     }
 
     /// The packages that requirements of a build need, as NEVRAs.
@@ -314,9 +317,17 @@ impl Solver {
 
     pub(crate) fn search(&self, repos: &[R], wanted: Vec<Wanted>) -> Answer {
         let with: Vec<&R> = repos.iter().filter(|repo| repo.repo.lists).collect();
-        let lists = with.iter().map(|repo| (repo.repo.id.clone(), 1 << 20)).collect();
-        let files: Vec<File> =
-            with.iter().map(|repo| file_of(&filelists(&repo.packages))).collect();
+        let texts: Vec<String> = with.iter().map(|repo| filelists(&repo.packages)).collect();
+        let lists = with
+            .iter()
+            .zip(&texts)
+            .map(|(repo, text)| Lists {
+                repo: repo.repo.id.clone(),
+                digest: Digest::of(text.as_bytes()),
+                open_size: 1 << 20,
+            })
+            .collect();
+        let files: Vec<File> = texts.iter().map(|text| file_of(text)).collect();
         let files: Vec<&File> = files.iter().collect();
         self.call(&Request::Search(Search { lists, wanted }), &files)
     }
