@@ -36,6 +36,10 @@ pub struct Target {
     pub rpm: Knobs,
     /// The base profiles by name: `distribution` and `strict`, perhaps others.
     pub profile: BTreeMap<String, ProfileSpec>,
+    /// Keys that repositories name in their `keys`, by the name they use. Empty once read:
+    /// `kiln_parse::target` puts each in where it is named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub key: BTreeMap<String, Key>,
     /// The repositories, in order of preference where priorities are equal.
     #[serde(rename = "repo")]
     pub repos: Vec<RepoSpec>,
@@ -66,8 +70,9 @@ pub struct RepoSpec {
     /// Such a list with the digest of `repomd.xml` (Metalink 3.0 XML).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metalink: Option<String>,
-    /// The OpenPGP keys that its packages and metadata are signed with.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The OpenPGP keys that its packages and metadata are signed with: each the name of one
+    /// under `[key.NAME]`, or a table of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "keys")]
     pub keys: Vec<Key>,
     /// Whether each package must carry a good signature of one of `keys`.
     #[serde(default)]
@@ -120,6 +125,55 @@ pub struct Key {
     /// file. One place may stand without brackets.
     #[serde(deserialize_with = "one_or_many")]
     pub from: Vec<String>,
+}
+
+impl Key {
+    const NAMED: &str = "key:";
+
+    /// Stands for the target's key of that name until it is put in.
+    fn named(name: &str) -> Self {
+        Self { fingerprint: None, from: vec![format!("{}{name}", Self::NAMED)] }
+    }
+
+    /// The name under which the target has the key, where only that is known.
+    pub fn name(&self) -> Option<&str> {
+        match &self.from[..] {
+            [only] => only.strip_prefix(Self::NAMED),
+            _ => None,
+        }
+    }
+}
+
+/// Each key by its name or as a table.
+fn keys<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Key>, D::Error> {
+    struct NameOrTable(Key);
+
+    impl<'de> Deserialize<'de> for NameOrTable {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            from.deserialize_any(KeyVisitor).map(Self)
+        }
+    }
+
+    struct KeyVisitor;
+
+    impl<'de> Visitor<'de> for KeyVisitor {
+        type Value = Key;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the name of a key, or a table with `from` and `fingerprint`")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Key, E> {
+            Ok(Key::named(name))
+        }
+
+        fn visit_map<M: serde::de::MapAccess<'de>>(self, map: M) -> Result<Key, M::Error> {
+            Key::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+        }
+    }
+
+    let keys = Vec::<NameOrTable>::deserialize(from)?;
+    Ok(keys.into_iter().map(|NameOrTable(key)| key).collect())
 }
 
 fn one_or_many<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
@@ -224,15 +278,19 @@ mod tests {
             [profile.distribution]
             version = 1
             packages = ["bash", "gcc"]
+            [key.acme]
+            from = "https://example.org/acme.asc"
             [[repo]]
             id = "base"
             baseurl = ["https://example.org/acme/1/$basearch"]
-            keys = [{ from = "acme.asc", fingerprint = "0123" }]
+            keys = ["acme", { from = "acme.asc", fingerprint = "0123" }]
             check_packages = true
         "#;
         let target: Target = toml::from_str(text).expect("a target");
         assert_eq!(target.repos[0].priority, RepoSpec::USUAL_PRIORITY);
-        assert_eq!(target.repos[0].keys[0].from, ["acme.asc"]);
+        assert_eq!(target.repos[0].keys[0].name(), Some("acme"));
+        assert_eq!(target.repos[0].keys[1].from, ["acme.asc"]);
+        assert_eq!(target.repos[0].keys[1].name(), None);
         assert_eq!(target.rpm.toolbox[0].as_str(), "rpm");
         assert!(toml::from_str::<Target>(&format!("colour = 'red'\n{text}")).is_err());
     }

@@ -209,6 +209,7 @@ fn assemble(file: &str, configuration: &mut Configuration) -> Result<Target, &'s
         macros,
         rpm: Knobs::default(),
         profile: profiles.into_iter().collect(),
+        key: BTreeMap::new(),
         repos,
     })
 }

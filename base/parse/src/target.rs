@@ -100,6 +100,7 @@ pub fn parse(text: &str, origin: &Origin) -> Result<Target, TargetError> {
     let named =
         |Flaw { key, problem, fix }| TargetError { file: origin.name.clone(), key, problem, fix };
     let mut target: Target = toml::from_str(text).map_err(|error| named(syntax(text, &error)))?;
+    settle::named_keys(&mut target).map_err(named)?;
     settle::variables(&mut target).map_err(named)?;
     settle::keys(&mut target, origin).map_err(named)?;
     check::all(&target).map_err(named)?;
@@ -163,10 +164,12 @@ dist = ".acme1"
 [profile.distribution]
 version = 1
 packages = ["bash", "gcc"]
+[key.acme]
+from = ["acme.asc", "/usr/share/keys/ACME $releasever"]
 [[repo]]
 id = "base"
 metalink = "https://mirrors.example/$releasever/${releasever_major}/metalink?arch=$basearch"
-keys = [{ from = ["acme.asc", "/usr/share/keys/ACME $releasever"] }]
+keys = ["acme"]
 check_packages = true
 "#;
 
@@ -201,7 +204,7 @@ check_packages = true
     #[test]
     fn fingerprints_are_compared_without_spaces_and_case() {
         let digits = "ab cd ".repeat(10);
-        let text = SOUND.replace("{ from", &format!("{{ fingerprint = '{digits}', from"));
+        let text = SOUND.replace("from =", &format!("fingerprint = '{digits}'\nfrom ="));
         let target = parse(&text, &origin()).expect("a target");
         assert_eq!(target.repos[0].keys[0].fingerprint, Some("ABCD".repeat(10)));
     }
@@ -231,10 +234,11 @@ check_packages = true
             ("https://mirrors", "https://me:pw@mirrors", "repo 'base': metalink", "https://"),
             ("$basearch", "$colour", "repo 'base': metalink", "known here: arch, basearch"),
             ("releasever =", "\"a-b\" =", "vars.a-b", "letters"),
-            ("keys =", "#", "repo 'base': check_packages", "add keys"),
+            ("keys = [\"acme\"]", "keys = []", "key.acme", "take it out"),
+            ("[\"acme\"]", "[\"amce\"]", "repo 'base': keys", "add a [key.amce]"),
             ("check_packages = true", "", "repo 'base': keys", "check_packages = true"),
             ("\"acme.asc\", ", "\"http://a.example/k\", ", "keys.fingerprint", "add the"),
-            ("{ from", "{ fingerprint = '0123', from", "keys.fingerprint", "all 40"),
+            ("from =", "fingerprint = '0123'\nfrom =", "keys.fingerprint", "all 40"),
             ("check_packages", "stale_after_days = 0\ncheck_packages", "stale_after_days", "days"),
             ("check_packages", "packages_above = 9\ncheck_packages", "packages_above", "at most"),
         ] {
@@ -251,6 +255,14 @@ check_packages = true
         let second = "[[repo]]\nid = \"base\"\nbaseurl = [\"file:///srv\"]\n";
         let error = parse(&format!("{SOUND}{second}"), &origin()).expect_err("twice");
         assert!(error.fix.contains("rename"), "{error}");
+    }
+
+    #[test]
+    fn signatures_that_are_to_be_checked_need_a_key() {
+        let text =
+            SOUND.replace("keys = [\"acme\"]", "").replace("[key.acme]", "").replace("from =", "#");
+        let error = parse(&text, &origin()).expect_err("no key");
+        assert!(error.key.ends_with("check_packages") && error.fix.contains("add keys"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use kiln_model::{Foreign, Target};
@@ -75,6 +75,33 @@ fn expand(text: &str, vars: &BTreeMap<String, String>) -> Result<String, Foreign
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// Puts keys in where a repository names them.
+pub(super) fn named_keys(target: &mut Target) -> Result<(), Flaw> {
+    let named = std::mem::take(&mut target.key);
+    let mut unused: BTreeSet<&String> = named.keys().collect();
+    for repo in &mut target.repos {
+        for key in &mut repo.keys {
+            let Some(name) = key.name().map(str::to_owned) else { continue };
+            let Some((name, found)) = named.get_key_value(&name) else {
+                let id = Foreign::new(&repo.id);
+                let problem = format!("no key is called {}", Foreign::new(&name));
+                let fix = format!(
+                    "add a [key.{}] with from and fingerprint",
+                    Foreign::new(&name).as_str()
+                );
+                return flaw(format!("repo '{}': keys", id.as_str()), problem, fix);
+            };
+            unused.remove(name);
+            *key = found.clone();
+        }
+    }
+    if let Some(name) = unused.first() {
+        let key = format!("key.{}", Foreign::new(name).as_str());
+        return flaw(key, "no repository names it", "name it in a repo's keys, or take it out");
+    }
+    Ok(())
 }
 
 /// Makes the places of keys absolute and fingerprints comparable.
