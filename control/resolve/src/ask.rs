@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use kiln_model::{Faulty, Lock, Nevra, Requirement, Target};
 use kiln_repo::{MetadataBlob, Snapshot};
+use serde::{Deserialize, Serialize};
 
 /// What to resolve.
 #[derive(Debug, Clone, Copy)]
@@ -42,14 +43,14 @@ pub enum Trust {
     },
 }
 
-/// A package of a tenant's repository that was kept from standing in for an upstream one.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// A claim of a tenant's package that doesn't count, since an upstream package has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The tenant's package.
     pub package: Nevra,
     /// Its repository.
     pub repo: String,
-    /// What it claimed: a name, a provide, a file.
+    /// What it claimed: a name, a provide, a file, or `obsoletes …`.
     pub claim: String,
     /// Who has it upstream.
     pub owner: String,
