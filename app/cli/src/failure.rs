@@ -1,5 +1,7 @@
+use std::io;
 use std::process::ExitCode;
 
+use console::style;
 use kiln_model::{Fault, Faulty, Report};
 
 /// Why a verb failed, in the form in which it is told.
@@ -12,22 +14,41 @@ impl Failure {
         Self(Report { fault: Fault::Caller, error: error.into(), causes: Vec::new(), hint })
     }
 
-    /// Prints the error once, its causes and its hint; gives the exit code of its fault.
-    pub fn print(&self) -> ExitCode {
+    /// Ended by ^C before there was anything to end.
+    pub(crate) fn cancelled() -> Self {
+        Self::caller("cancelled", None)
+    }
+
+    /// Prints the error once, its causes and its hint.
+    pub(crate) fn tell(&self) {
         let Self(report) = self;
-        eprintln!("error: {}", report.error);
+        eprintln!("{} {}", style("error:").for_stderr().red().bold(), report.error);
         for cause in &report.causes {
             eprintln!("  because: {cause}");
         }
         if let Some(hint) = &report.hint {
-            eprintln!("hint: {hint}");
+            eprintln!("{} {hint}", style("hint:").for_stderr().cyan().bold());
         }
-        ExitCode::from(report.fault.exit_code())
+    }
+
+    /// Prints it; gives the exit code of its fault.
+    pub fn print(&self) -> ExitCode {
+        self.tell();
+        ExitCode::from(self.0.fault.exit_code())
     }
 }
 
 impl<E: Faulty> From<E> for Failure {
     fn from(error: E) -> Self {
         Self(Report::of(&error))
+    }
+}
+
+/// What was being done when the machine refused.
+pub(crate) fn doing(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
+    let error = what.into();
+    move |source| {
+        let causes = vec![source.to_string()];
+        Failure(Report { fault: Fault::Host, error, causes, hint: None })
     }
 }

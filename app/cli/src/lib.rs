@@ -4,8 +4,17 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+mod build;
 mod debrpm;
 mod failure;
+mod folders;
+mod local;
+mod options;
+mod results;
+mod role;
+mod sources;
+mod target;
+mod ui;
 
 use std::process::ExitCode;
 
@@ -23,17 +32,23 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Build packages: source packages in, RPMs out
+    Build(build::Arguments),
+    /// Show, import and refresh targets: what to build for
+    Target(target::Arguments),
     /// Make an RPM distribution out of a Debian suite: for trials, tests and air-gapped sites
     Debrpm(debrpm::Arguments),
 }
 
 /// Runs what the command line asks for; the exit code says whose fault a failure was.
 pub fn run() -> ExitCode {
-    let result = match Arguments::parse().verb {
-        Verb::Debrpm(arguments) => debrpm::run(&arguments),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.print(),
+    if let Some(code) = role::run() {
+        return code;
     }
+    let result = match Arguments::parse().verb {
+        Verb::Build(arguments) => build::run(&arguments),
+        Verb::Target(arguments) => target::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Debrpm(arguments) => debrpm::run(&arguments).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|failure| failure.print())
 }

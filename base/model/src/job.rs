@@ -31,7 +31,7 @@ impl fmt::Display for JobId {
 }
 
 /// The right to run one attempt at one job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LeaseKey {
     /// The job.
     pub job: JobId,

@@ -1,1 +1,13 @@
-//! Not written yet.
+//! NARRATOR 1: the life of a build, stage by stage. Begin reading in `life.rs`.
+//!
+//! Zone: `control`, TRUSTED: it runs no program and evaluates no spec. What does not belong
+//! here: HTTP, terminals, and what a worker does with a lease.
+
+mod accept;
+mod explain;
+mod life;
+mod logs;
+
+pub use accept::AcceptError;
+pub use life::{Flow, FlowError, FlowSettings, Own, Submission};
+pub use logs::{LogError, Logs};

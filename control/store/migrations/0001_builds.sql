@@ -43,6 +43,14 @@ CREATE TABLE stages (
     PRIMARY KEY (job, epoch, position)
 );
 
+-- The locks that were given out for an attempt: a claim has to name one of them.
+CREATE TABLE locks (
+    job          BIGINT  NOT NULL REFERENCES jobs (id),
+    epoch        BIGINT  NOT NULL,
+    digest       TEXT    NOT NULL,
+    PRIMARY KEY (job, epoch, digest)
+);
+
 CREATE TABLE artifacts (
     job          BIGINT  NOT NULL REFERENCES jobs (id),
     name         TEXT    NOT NULL,

@@ -170,6 +170,40 @@ impl Store {
         write.commit().await.map_err(failed(DOING))
     }
 
+    /// Notes that a lock was given out for the attempt that a lease is for.
+    pub async fn note_lock(&self, key: LeaseKey, lock: Digest) -> Result<(), StoreError> {
+        const DOING: &str = "noting a lock";
+        let mut write = self.write(DOING).await?;
+        let (state, epoch) = standing(&mut write, key.job, DOING).await?;
+        if state != JobState::Leased || epoch != key.epoch {
+            return Err(StoreError::Stale(key));
+        }
+        sqlx::query(
+            "INSERT INTO locks (job, epoch, digest) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(key.job.0)
+        .bind(key.epoch.0)
+        .bind(lock.to_string())
+        .execute(&mut *write)
+        .await
+        .map_err(failed(DOING))?;
+        write.commit().await.map_err(failed(DOING))
+    }
+
+    /// The locks that were given out for an attempt.
+    pub async fn locks_of(&self, key: LeaseKey) -> Result<Vec<Digest>, StoreError> {
+        let rows = sqlx::query("SELECT digest FROM locks WHERE job = ? AND epoch = ?")
+            .bind(key.job.0)
+            .bind(key.epoch.0)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("reading the locks of an attempt"))?;
+        let wrong = StoreError::Record { job: key.job, field: "lock" };
+        let locks: Option<Vec<Digest>> =
+            rows.iter().map(|row| row.get::<&str, _>("digest").parse().ok()).collect();
+        locks.ok_or(wrong)
+    }
+
     /// The stages of a job's last attempt, in the order in which they ended.
     pub async fn stages(&self, id: JobId) -> Result<Vec<StageRecord>, StoreError> {
         let rows = sqlx::query(

@@ -2,14 +2,13 @@
 //!
 //! Zone: tests.
 
-use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use kiln_jail::{Barrier, IdMap, Mount, Plan, Run, Step, StepEnded, User};
+use kiln_jail::{IdMap, Mount, Plan, Run, Step, StepEnded, User};
 use kiln_kit::Ground;
 use kiln_model::Limits;
 use serde::{Deserialize, Serialize};
@@ -114,8 +113,8 @@ impl Arena {
     }
 
     /// A jail in which the contest's program tries one thing.
-    pub fn probe(&self, user: User, what: &str) -> Plan {
-        self.plan(user, &["/contest/program", "probe", what])
+    pub fn probe(&self, user: User, what: &str, argument: &str) -> Plan {
+        self.plan(user, &["/contest/program", "probe", what, argument])
     }
 
     /// Runs it in slot 0 and without control groups.
@@ -125,39 +124,33 @@ impl Arena {
 
     /// Runs it.
     pub fn run_as(&self, asked: Asked) -> Result<Told> {
-        let mut child = self
-            .ground
-            .command(&self.program)
-            .arg("run")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("starting the contest's program")?;
-        let mut stdin = child.stdin.take().context("a pipe")?;
-        serde_json::to_writer(&mut stdin, &asked)?;
-        stdin.flush()?;
-        drop(stdin);
+        let child = self.start(asked, Stdio::piped())?;
         let output = child.wait_with_output()?;
         ensure!(output.status.success(), "the contest's program failed");
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
-    /// Runs a probe whole and weakened; gives the last line of each.
-    pub fn whole_and_weakened(
-        &self,
-        user: User,
-        what: &str,
-        without: Barrier,
-    ) -> Result<(String, String)> {
-        let whole = self.run(self.probe(user, what))?;
-        let mut plan = self.probe(user, what);
-        plan.without.push(without);
-        let weakened = self.run(plan)?;
-        Ok((last_line(&whole)?, last_line(&weakened)?))
+    /// Starts it, and goes on.
+    pub fn start(&self, asked: Asked, output: Stdio) -> Result<Child> {
+        let mut child = self
+            .ground
+            .command(&self.program)
+            .arg("run")
+            .stdin(Stdio::piped())
+            .stdout(output)
+            .spawn()
+            .context("starting the contest's program")?;
+        let mut stdin = child.stdin.take().context("a pipe")?;
+        serde_json::to_writer(&mut stdin, &asked)?;
+        stdin.flush()?;
+        Ok(child)
     }
 }
 
-fn last_line(told: &Told) -> Result<String> {
-    ensure!(told.error.is_none(), "{told:?}");
-    Ok(told.heard.log.lines().last().unwrap_or_default().to_owned())
+impl Told {
+    /// The last line of the guest's output, from a jail that was made.
+    pub fn last_line(&self) -> Result<&str> {
+        ensure!(self.error.is_none(), "{self:?}");
+        Ok(self.heard.log.lines().last().unwrap_or_default())
+    }
 }

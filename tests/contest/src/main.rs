@@ -16,7 +16,10 @@ fn main() -> ExitCode {
     match arguments.next().as_deref() {
         Some("keeper") => kiln_jail::keeper_main(kiln_jail::Strength::Contest),
         Some("run") => run::main(),
-        Some("probe") => probe::main(arguments.next().as_deref().unwrap_or_default()),
+        Some("probe") => {
+            let what = arguments.next().unwrap_or_default();
+            probe::main(&what, &arguments.next().unwrap_or_default())
+        }
         _ => ExitCode::from(2),
     }
 }

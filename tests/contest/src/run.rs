@@ -59,7 +59,14 @@ fn note(heard: &mut Heard, event: Event<'_>) {
         Event::Refused { name, why } => {
             heard.refused.push((name.as_str().to_owned(), why.to_owned()));
         }
-        Event::FileEnd | Event::Terminal(_) => {}
+        Event::FileEnd => {}
+        Event::Terminal(ours) => {
+            let mut terminal = std::fs::File::from(ours);
+            let mut text = String::new();
+            // A terminal whose other end is closed answers with an error: what came stays.
+            let _ = terminal.read_to_string(&mut text);
+            heard.log.push_str(&text);
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::collect::{self, Collected, lost};
 use crate::messages::{FromKeeper, MESSAGE_CAP, ToKeeper};
 use crate::mounts::{Doing, SetupError};
 use crate::pid1;
-use crate::plan::{Mount, Plan, PlanError};
+use crate::plan::{Barrier, Mount, Plan, PlanError};
 use crate::sys::{self, Side};
 use crate::terminal::{self, Receiver};
 use crate::watch::{INTERVAL, Watch};
@@ -46,6 +46,7 @@ pub fn main(strength: Strength) -> ExitCode {
 }
 
 fn keep(strength: Strength) -> Result<(), SetupError> {
+    sys::close_inherited().doing(|| "closing what was inherited".to_owned())?;
     // Out of the terminal's reach: ^C is for the launcher, which ends a jail in good order.
     rustix::process::setsid().doing(|| "starting a session".to_owned())?;
     let control = UnixStream::from(
@@ -90,6 +91,9 @@ impl Keeper {
         sys::unshare(UnshareFlags::NEWUSER).doing(|| "entering a user namespace".to_owned())?;
         self.say(&FromKeeper::Unmapped)?;
         let Some(ToKeeper::Mapped) = hear(&self.control)? else { return Err(unexpected()) };
+        if self.plan.only_cleans() {
+            return self.become_root();
+        }
         // For the children of this process; it stays where it is itself.
         sys::unshare(UnshareFlags::NEWPID).doing(|| "making a process namespace".to_owned())?;
         let (ours, theirs) = UnixStream::pair().doing(|| "making a stream to pid 1".to_owned())?;
@@ -118,16 +122,21 @@ impl Keeper {
             return Err(unexpected());
         };
         io::Write::write_all(&mut status, b"g").doing(|| "starting pid 1".to_owned())?;
-        let folder =
-            rustix::fs::open(&self.plan.folder, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .doing(|| format!("opening {}", self.plan.folder.display()))?;
-        // From here on this process may do in the host's tree what the folder's descriptor
-        // allows, and nothing else.
+        self.become_root()?;
+        self.watch(pid1, &status, counts_memory)
+    }
+
+    /// Opens the plan's folder and becomes root of the user namespace: from here on this process
+    /// may do in the host's tree what the folder's descriptor allows, and nothing else.
+    fn become_root(&mut self) -> Result<(), SetupError> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(&self.plan.folder, flags, Mode::empty())
+            .doing(|| format!("opening {}", self.plan.folder.display()))?;
         pid1::become_root()?;
         rustix::process::set_parent_process_death_signal(None)
             .doing(|| "staying beyond the launcher".to_owned())?;
         self.folder = Some(folder);
-        self.watch(pid1, &status, counts_memory)
+        Ok(())
     }
 
     fn watch(
@@ -143,7 +152,9 @@ impl Keeper {
         loop {
             match wait_for_news(&self.control, status)? {
                 News::Nothing => {
-                    if let Some(breached) = watch.look() {
+                    if let Some(breached) = watch.look()
+                        && !self.plan.is_without(Barrier::Limits)
+                    {
                         return Ok(Watched::Breached(breached));
                     }
                 }

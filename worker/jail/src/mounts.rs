@@ -163,7 +163,7 @@ fn perform(
         Mount::Memory { bytes, mode, .. } => memory(place, *bytes, *mode),
         Mount::ReadOnly { .. } => read_only(place, &opened[0]),
         Mount::Proc { .. } => proc(place, policy, plan.is_without(Barrier::ProcMasks)),
-        Mount::Dev { .. } => dev(place, policy, plan.limits.memory),
+        Mount::Dev { .. } => dev(place, policy, plan),
     }
 }
 
@@ -257,7 +257,7 @@ fn proc(place: &Place<'_>, policy: &Mounts, unmasked: bool) -> Result<(), SetupE
     Ok(())
 }
 
-fn dev(place: &Place<'_>, policy: &Mounts, memory: u64) -> Result<(), SetupError> {
+fn dev(place: &Place<'_>, policy: &Mounts, plan: &Plan) -> Result<(), SetupError> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     // Without mode=755 the kernel gives a tmpfs mode 1777.
     let options = c"mode=755,size=64k,nr_inodes=64";
@@ -275,10 +275,13 @@ fn dev(place: &Place<'_>, policy: &Mounts, memory: u64) -> Result<(), SetupError
     let options = c"newinstance,ptmxmode=0666,mode=0620,gid=5";
     mount("devpts", via_proc(&place.below("pts").open()?), "devpts", flags, options)
         .doing(|| "devpts".to_owned())?;
-    let queues = place.below("mqueue").open()?;
-    mount("mqueue", via_proc(&queues), "mqueue", flags | MountFlags::NODEV, None)
-        .doing(|| "mqueue".to_owned())?;
-    self::memory(&place.below("shm"), memory / 2, 0o1777)?;
+    // Queues of another IPC namespace cannot be mounted.
+    if !plan.is_without(Barrier::Ipc) {
+        let queues = place.below("mqueue").open()?;
+        mount("mqueue", via_proc(&queues), "mqueue", flags | MountFlags::NODEV, None)
+            .doing(|| "mqueue".to_owned())?;
+    }
+    memory(&place.below("shm"), plan.limits.memory / 2, 0o1777)?;
     let links = [
         ("pts/ptmx", "ptmx"),
         ("/proc/self/fd", "fd"),

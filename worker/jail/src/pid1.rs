@@ -78,7 +78,13 @@ fn enter(plan: &Plan, status: &mut UnixStream, log: &OwnedFd) -> Result<(), Setu
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let outside = sources.into_folder();
     set_streams(log)?;
-    lockdown::lock_down(plan, &outside)
+    lockdown::lock_down(plan, &outside)?;
+    if plan.is_without(Barrier::ClosedFolders) {
+        rustix::io::fcntl_setfd(&outside, rustix::io::FdFlags::empty())
+            .doing(|| "leaving a folder open".to_owned())?;
+        std::mem::forget(outside);
+    }
+    Ok(())
 }
 
 /// The kernel sends SIGKILL here when the keeper dies; a change of user takes that back, so it

@@ -173,8 +173,8 @@ pub enum Barrier {
     KillAtEnd,
     /// The build user's own id.
     BuildUser,
-    /// Ids of its own for each slot.
-    SlotIds,
+    /// What closes the host's folders before the guest starts.
+    ClosedFolders,
     /// Landlock.
     Landlock,
     /// What is checked of collected files.
@@ -195,7 +195,7 @@ impl Barrier {
         Self::Ipc,
         Self::KillAtEnd,
         Self::BuildUser,
-        Self::SlotIds,
+        Self::ClosedFolders,
         Self::Landlock,
         Self::CollectChecks,
         Self::Limits,
@@ -226,9 +226,32 @@ pub enum PlanError {
 }
 
 impl Plan {
+    /// A plan that runs nothing and removes what an earlier jail left in `folder`.
+    pub fn that_cleans(folder: PathBuf, ids: IdMap) -> Self {
+        Self {
+            hostname: String::new(),
+            ids,
+            folder,
+            mounts: Vec::new(),
+            steps: Vec::new(),
+            collect: Vec::new(),
+            limits: Limits::default(),
+            cpus: Vec::new(),
+            address_space: None,
+            keep: Vec::new(),
+            without: Vec::new(),
+        }
+    }
+
+    /// Whether there is nothing to run.
+    pub(crate) fn only_cleans(&self) -> bool {
+        self.mounts.is_empty() && self.steps.is_empty()
+    }
+
     /// Finds what is wrong with the plan, before anything is done.
     pub fn check(&self) -> Result<(), PlanError> {
         match self.mounts.first() {
+            None if self.steps.is_empty() && self.collect.is_empty() => {}
             Some(Mount::Overlay { at, .. }) if at == "/" => {}
             _ => return Err(PlanError::Root),
         }

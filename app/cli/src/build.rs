@@ -1,0 +1,169 @@
+//! `kiln build --local`: sources in, RPMs out.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use console::style;
+use kiln_flow::Submission;
+use kiln_model::{Foreign, JobState, LeaseKey, Target};
+use kiln_store::{Artifact, StageRecord};
+
+use crate::failure::Failure;
+use crate::folders::Folders;
+use crate::local::Local;
+use crate::options::BuildOptions;
+use crate::results::{self, Outcome};
+use crate::sources::{self, Given};
+use crate::target::find_target;
+use crate::ui::{Ui, Verbosity};
+
+/// What `kiln build` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    options: BuildOptions,
+
+    /// Where results go: a folder for each package in it
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    results: PathBuf,
+
+    /// Print result.json alone on standard output
+    #[arg(long)]
+    json: bool,
+
+    /// Show everything that the package writes
+    #[arg(long, short, conflicts_with = "json")]
+    verbose: bool,
+
+    /// Source packages (.src.rpm), folders with a spec and its sources, or specs in their folders
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<PathBuf>,
+}
+
+/// What the store knows of a job that has ended.
+pub(crate) struct Record {
+    pub(crate) stages: Vec<StageRecord>,
+    pub(crate) artifacts: Vec<Artifact>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    arguments.options.require_local("build")?;
+    let folders = Folders::find()?;
+    let target = find_target(&arguments.options.target(&folders)?)?;
+    let verbosity = match (arguments.json, arguments.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Log,
+        _ => Verbosity::Stages,
+    };
+    let ui = Ui::new(verbosity);
+    let local = Local::open(&folders, target.clone(), Arc::clone(&ui))?;
+    let given: Vec<Given> = arguments
+        .sources
+        .iter()
+        .map(|path| sources::take(path, &local.cas))
+        .collect::<Result<_, _>>()?;
+    let mut session = Session { arguments, target: &target, local: &local, ui: &ui };
+    session.build_all(given)
+}
+
+struct Session<'a> {
+    arguments: &'a Arguments,
+    target: &'a Target,
+    local: &'a Local,
+    ui: &'a Arc<Ui>,
+}
+
+impl Session<'_> {
+    /// Builds one after the other; the exit code is that of the gravest fault.
+    fn build_all(&mut self, given: Vec<Given>) -> Result<ExitCode, Failure> {
+        let mut outcomes = Vec::new();
+        for one in given {
+            let outcome = self.build(one)?;
+            let is_cancelled = outcome.state == JobState::Cancelled;
+            outcomes.push(outcome);
+            if is_cancelled {
+                break;
+            }
+        }
+        if self.arguments.json {
+            print_json(&outcomes);
+        }
+        Ok(outcomes.iter().map(exit_code).max().map_or(ExitCode::SUCCESS, ExitCode::from))
+    }
+
+    fn build(&self, given: Given) -> Result<Outcome, Failure> {
+        let Given { title, source } = given;
+        self.ui.heading(&format!("{title} for {}", self.target.name));
+        let settings = self.arguments.options.settings(self.target)?;
+        let limits = self.arguments.options.limits()?;
+        let submission = Submission { title, source, settings, limits };
+        let (job, key) = self.local.build(submission)?;
+        self.ui.end();
+        let Record { stages, artifacts } = self.local.record(job.id)?;
+        let name = Outcome::folder_name(&job.title, &artifacts);
+        let folder = absolute(&self.arguments.results.join(name));
+        let outcome = Outcome::of(job, artifacts, stages, folder);
+        results::write(&outcome, key, &self.local.flow, &self.local.cas)?;
+        if !self.arguments.json {
+            self.tell(&outcome, key);
+        }
+        Ok(outcome)
+    }
+
+    fn tell(&self, outcome: &Outcome, key: LeaseKey) {
+        let time = format!("{:.1} s", outcome.wall_ms as f64 / 1000.0);
+        match (&outcome.state, &outcome.report) {
+            (JobState::Built, _) => {
+                println!("{} in {time}", style("built").green().bold());
+                println!("{}", outcome.folder.display());
+                for made in &outcome.artifacts {
+                    println!("  {}", made.name);
+                }
+            }
+            (_, Some(report)) => {
+                self.tell_end_of_log(key);
+                println!("{} after {time}", style("failed").red().bold());
+                Failure(report.clone()).tell();
+                println!("{}", outcome.folder.display());
+            }
+            (state, None) => println!("{} after {time}", state.word()),
+        }
+    }
+
+    /// The last lines of the build's log, made harmless.
+    fn tell_end_of_log(&self, key: LeaseKey) {
+        const LINES: usize = 15;
+        if self.arguments.verbose {
+            return;
+        }
+        let tail = self.local.flow.logs().tail(key, "build", 16 << 10).unwrap_or_default();
+        let text = String::from_utf8_lossy(&tail);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        for line in &lines[lines.len().saturating_sub(LINES)..] {
+            println!("  {} {}", style("|").dim(), Foreign::new(line).as_str());
+        }
+    }
+}
+
+fn exit_code(outcome: &Outcome) -> u8 {
+    match (&outcome.state, &outcome.report) {
+        (JobState::Built, _) => 0,
+        (_, Some(report)) => report.fault.exit_code(),
+        // Ended by ^C: as a shell reports it.
+        (_, None) => 130,
+    }
+}
+
+/// One build is an object, several are a list.
+fn print_json(outcomes: &[Outcome]) {
+    let text = match outcomes {
+        [one] => serde_json::to_string_pretty(one),
+        several => serde_json::to_string_pretty(several),
+    };
+    println!("{}", text.expect("types of our own always serialise"));
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

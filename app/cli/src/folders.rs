@@ -1,0 +1,74 @@
+//! Where kiln keeps things for this user.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::Failure;
+
+/// The folders of this user's kiln.
+///
+/// ```text
+/// $KILN_DIR, or $XDG_DATA_HOME/kiln, or ~/.local/share/kiln
+///   kiln.db          builds, jobs, artifacts
+///   blobs.v1/        everything by its digest
+///   snapshots.v1/    generations of upstream repositories
+///   solved.v1/       what the solver has answered
+///   logs.v1/         logs of attempts
+///   layers.v1/ slots.v1/ scratch.v1/    the worker's
+/// $KILN_DIR/config, or $XDG_CONFIG_HOME/kiln, or ~/.config/kiln
+///   targets/NAME.toml
+/// ```
+#[derive(Debug, Clone)]
+pub(crate) struct Folders {
+    data: PathBuf,
+    config: PathBuf,
+}
+
+impl Folders {
+    /// As the environment says.
+    pub(crate) fn find() -> Result<Self, Failure> {
+        if let Some(kiln) = path_of("KILN_DIR") {
+            return Ok(Self { config: kiln.join("config"), data: kiln });
+        }
+        let home = path_of("HOME");
+        let of_home = |variable: &str, rest: &str| {
+            path_of(variable)
+                .map(|folder| folder.join("kiln"))
+                .or_else(|| home.as_ref().map(|home| home.join(rest).join("kiln")))
+        };
+        let data = of_home("XDG_DATA_HOME", ".local/share");
+        let config = of_home("XDG_CONFIG_HOME", ".config");
+        match (data, config) {
+            (Some(data), Some(config)) => Ok(Self { data, config }),
+            _ => Err(Failure::caller(
+                "nobody says where kiln may keep things",
+                Some("set HOME, or KILN_DIR to a folder of its own".to_owned()),
+            )),
+        }
+    }
+
+    /// What kiln makes.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Everything by its digest.
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.data.join("blobs.v1")
+    }
+
+    /// Generations of upstream repositories.
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.data.join("snapshots.v1")
+    }
+
+    /// This user's target files.
+    pub(crate) fn targets(&self) -> PathBuf {
+        self.config.join("targets")
+    }
+}
+
+/// An absolute path from the environment; anything else is as good as none.
+fn path_of(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+}

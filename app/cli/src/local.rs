@@ -1,0 +1,273 @@
+//! Control and worker in this one process: what `--local` means. The same flow and the same
+//! agent as a service's; only the calls between them are calls.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use kiln_agent::{Agent, AgentSettings, Control, Folders as WorkerFolders, LogKind, Slot, Slots};
+use kiln_cas::Cas;
+use kiln_fetch::Fetcher;
+use kiln_flow::{Flow, FlowSettings, Logs, Own, Submission};
+use kiln_jail::{Cancel, Controllers, Launcher};
+use kiln_model::{JobId, LeaseKey, LockedPackage, Report, Stage, Target};
+use kiln_repo::Repos;
+use kiln_resolve::{Resolver, SolverLink, SolverSpawn};
+use kiln_store::{JobRecord, Store};
+use kiln_wire::worker::{ClaimedArtifact, Ending, Lease, ResolveRequest, Resolved, StageEnded};
+use tokio::runtime::Runtime;
+
+use crate::failure::doing;
+use crate::folders::Folders;
+use crate::ui::Ui;
+use crate::{Failure, role};
+
+/// Everything that building on this machine takes.
+pub(crate) struct Local {
+    runtime: Runtime,
+    pub(crate) flow: Flow,
+    pub(crate) cas: Cas,
+    agent: Agent,
+    slots: Slots,
+    pub(crate) launcher: Launcher,
+    cancel: Cancel,
+    ui: Arc<Ui>,
+}
+
+impl Local {
+    /// Opens the folders and the store, and makes them where there are none.
+    pub(crate) fn open(folders: &Folders, target: Target, ui: Arc<Ui>) -> Result<Self, Failure> {
+        refuse_root()?;
+        let runtime = Runtime::new().map_err(doing("starting the runtime"))?;
+        let worker = WorkerFolders::open(folders.data())
+            .map_err(doing(format!("opening {}", folders.data().display())))?;
+        let cas = Cas::open(&folders.blobs())?;
+        let store = runtime.block_on(Store::open(&folders.data().join("kiln.db")))?;
+        let flow = {
+            let _inside = runtime.enter();
+            let fetcher = Fetcher::new(cas.clone(), kiln_fetch::Options::default())?;
+            let repos = Repos::open(fetcher, &folders.snapshots(), kiln_repo::Options::default())?;
+            let spawn = Arc::new(SpawnSelf);
+            let resolver = Resolver::open(&folders.data().join("solved.v1"), cas.clone(), spawn)?;
+            let logs = Logs::open(&folders.data().join("logs.v1")).map_err(|error| {
+                doing("opening the folder of logs")(std::io::Error::other(error))
+            })?;
+            let targets = BTreeMap::from([(target.name.clone(), target)]);
+            let progress = ui.progress();
+            let settings = FlowSettings {
+                store,
+                cas: cas.clone(),
+                repos,
+                resolver,
+                logs,
+                targets,
+                progress,
+                now,
+            };
+            Flow::new(settings)
+        };
+        let launcher =
+            Launcher::new(role::own_program()?, vec![role::KEEPER.to_owned()], Controllers::find());
+        let slots = Slots::open(worker.clone(), SLOTS)?;
+        let settings =
+            AgentSettings { launcher: launcher.clone(), cas: cas.clone(), folders: worker };
+        let agent = Agent::open(settings)?;
+        let cancel = Cancel::new().map_err(doing("preparing for ^C"))?;
+        watch_for_interrupts(&runtime, &cancel, &ui);
+        Ok(Self { runtime, flow, cas, agent, slots, launcher, cancel, ui })
+    }
+
+    /// Lets a repository of the packager's own take part in the builds that follow.
+    pub(crate) fn use_own(&self, own: Own) {
+        self.flow.use_own(own);
+    }
+
+    /// Submits, leases, builds and accepts. A package that fails is a record, not an error.
+    pub(crate) fn build(&self, submission: Submission) -> Result<(JobRecord, LeaseKey), Failure> {
+        let (lease, slot) = self.begin(submission)?;
+        let control = self.control();
+        let ending = self.agent.run(&lease, &slot, &control, &self.cancel);
+        self.end(&lease, &slot, ending)
+    }
+
+    /// Opens a shell in the buildroot of a submission.
+    pub(crate) fn shell(
+        &self,
+        submission: Submission,
+        terminal: &dyn Fn(OwnedFd),
+    ) -> Result<(), Failure> {
+        let (lease, slot) = self.begin(submission)?;
+        let control = self.control();
+        let result = self.agent.shell(&lease, &slot, &control, &self.cancel, terminal);
+        // A shell builds nothing: its job ends as one that someone ended.
+        self.end(&lease, &slot, Ending::Cancelled)?;
+        result.map_err(|error| Failure(error.report()))
+    }
+
+    /// The locks of a submission; nothing is built.
+    pub(crate) fn lock(&self, submission: Submission) -> Result<Resolved, Failure> {
+        let (lease, slot) = self.begin(submission)?;
+        let control = self.control();
+        let result = self.agent.lock(&lease, &slot, &control, &self.cancel);
+        self.end(&lease, &slot, Ending::Cancelled)?;
+        result.map_err(|error| Failure(error.report()))
+    }
+
+    /// What is known of a job.
+    pub(crate) fn record(&self, job: JobId) -> Result<crate::build::Record, Failure> {
+        let store = self.flow.store();
+        self.runtime.block_on(async {
+            let stages = store.stages(job).await?;
+            let artifacts = store.artifacts(job).await?;
+            Ok(crate::build::Record { stages, artifacts })
+        })
+    }
+
+    fn begin(&self, submission: Submission) -> Result<(Lease, Slot), Failure> {
+        let submitted = self.runtime.block_on(self.flow.submit(submission))?;
+        let slot = self.wait_for_slot()?;
+        let worker = format!("local/{}", slot.number);
+        let lease = self.runtime.block_on(self.flow.lease(submitted.jobs[0], &worker))?;
+        Ok((lease, slot))
+    }
+
+    fn end(
+        &self,
+        lease: &Lease,
+        slot: &Slot,
+        ending: Ending,
+    ) -> Result<(JobRecord, LeaseKey), Failure> {
+        let record = self.runtime.block_on(self.flow.finish(lease.key, ending));
+        self.flow.logs().close(lease.key);
+        slot.clean(&self.launcher)?;
+        Ok((record?, lease.key))
+    }
+
+    /// The first free slot. Other kilns of this user hold the others: there is no event for
+    /// 'one of many files was unlocked', so it is looked for.
+    fn wait_for_slot(&self) -> Result<Slot, Failure> {
+        let mut told = false;
+        loop {
+            if let Some(slot) = self.slots.take(&self.launcher)? {
+                return Ok(slot);
+            }
+            if self.cancel.is_cancelled() {
+                return Err(Failure::cancelled());
+            }
+            if !told {
+                let count = self.slots.count();
+                self.ui.line(&format!("waiting: all {count} slots of this host are taken"));
+                told = true;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    fn control(&self) -> InProcess<'_> {
+        InProcess { runtime: &self.runtime, flow: &self.flow, ui: &self.ui }
+    }
+}
+
+/// How many attempts may run on this host at once.
+const SLOTS: u32 = 64;
+
+/// The time, in milliseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis().try_into().unwrap_or(i64::MAX)
+}
+
+/// No build ever runs with root on the host, and none of kiln needs it.
+fn refuse_root() -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let hint = "run it as an ordinary user, or as one made for it: \
+                'scripts/test-user kiln && runuser -u kiln -- kiln …'";
+    Err(Failure::caller("kiln does not build as root", Some(hint.to_owned())))
+}
+
+/// The first ^C ends the build in good order; the second one ends kiln, and what it started
+/// cleans up by itself.
+fn watch_for_interrupts(runtime: &Runtime, cancel: &Cancel, ui: &Arc<Ui>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (cancel, ui) = (cancel.clone(), Arc::clone(ui));
+    runtime.spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+            signal(SignalKind::hangup()),
+        ) else {
+            return;
+        };
+        for _ in 0..2 {
+            if cancel.is_cancelled() {
+                break;
+            }
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            ui.line("stopping: the build is ended and its files are removed");
+            cancel.cancel();
+        }
+        interrupt.recv().await;
+        std::process::exit(130);
+    });
+}
+
+/// Starts the solver: this same program in another role.
+struct SpawnSelf;
+
+impl SolverSpawn for SpawnSelf {
+    fn spawn(&self) -> std::io::Result<SolverLink> {
+        let program: PathBuf = std::env::current_exe()?;
+        let (socket, child) = kiln_solver::start(&program, &[role::SOLVER])?;
+        Ok(SolverLink { socket, process: Some(child) })
+    }
+}
+
+/// What a worker asks of control, as calls in one process.
+struct InProcess<'a> {
+    runtime: &'a Runtime,
+    flow: &'a Flow,
+    ui: &'a Arc<Ui>,
+}
+
+impl Control for InProcess<'_> {
+    fn resolve(&self, request: &ResolveRequest) -> Result<Resolved, Report> {
+        self.runtime.block_on(self.flow.resolve(request)).map_err(|error| Report::of(&error))
+    }
+
+    fn provide(&self, key: LeaseKey, packages: &[&LockedPackage]) -> Result<u64, Report> {
+        self.runtime.block_on(self.flow.provide(key, packages)).map_err(|error| Report::of(&error))
+    }
+
+    fn deliver(&self, _: LeaseKey, _: &ClaimedArtifact) -> Result<(), Report> {
+        // Worker and control share one store: it is there.
+        Ok(())
+    }
+
+    fn stage_began(&self, _: LeaseKey, stage: Stage) {
+        self.ui.stage_began(stage);
+    }
+
+    fn stage_ended(&self, key: LeaseKey, ended: &StageEnded) {
+        self.ui.stage_ended(ended);
+        if let Err(error) = self.runtime.block_on(self.flow.note_stage(key, ended)) {
+            self.ui.line(&format!("noting the stage: {error}"));
+        }
+    }
+
+    fn log(&self, key: LeaseKey, kind: LogKind, bytes: &[u8]) -> std::io::Result<()> {
+        let name = match kind {
+            LogKind::Root => "root",
+            LogKind::Build => "build",
+        };
+        self.ui.log(bytes);
+        self.flow.logs().append(key, name, bytes)
+    }
+}

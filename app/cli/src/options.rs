@@ -1,0 +1,185 @@
+//! What the verbs that make a buildroot have in common.
+
+use std::thread::available_parallelism;
+
+use kiln_model::{Limits, Target};
+use kiln_wire::worker::Settings;
+
+use crate::Failure;
+use crate::folders::Folders;
+
+/// How a package is built.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BuildOptions {
+    /// On this machine, in this process, without a server
+    #[arg(long)]
+    local: bool,
+
+    /// The target: a name that 'kiln target list' shows, or a target file
+    #[arg(long, short, value_name = "TARGET", env = "KILN_TARGET")]
+    target: Option<String>,
+
+    /// The base profile: what the distribution promises, or the strict minimum without a compiler
+    #[arg(long, value_name = "PROFILE", default_value = "distribution")]
+    profile: String,
+
+    /// Switch a build condition on (%bcond)
+    #[arg(long, value_name = "NAME")]
+    with: Vec<String>,
+
+    /// Switch a build condition off
+    #[arg(long, value_name = "NAME")]
+    without: Vec<String>,
+
+    /// Define a macro: 'name body'
+    #[arg(long, short = 'D', value_name = "MACRO BODY")]
+    define: Vec<String>,
+
+    /// Processes that a build may start at once; also the CPUs that it sees
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<u32>,
+
+    /// A limit: memory, cpu, processes, disk, inodes, log, files, wall or silence, as
+    /// memory=8G or wall=90m
+    #[arg(long, value_name = "WHAT=HOW MUCH")]
+    limit: Vec<String>,
+}
+
+impl BuildOptions {
+    /// There is no service to send anything to yet: it has to be said that it is not expected.
+    pub(crate) fn require_local(&self, verb: &str) -> Result<(), Failure> {
+        if self.local {
+            return Ok(());
+        }
+        let hint = format!("'kiln {verb} --local …' does it on this machine");
+        Err(Failure::caller("this kiln knows no server", Some(hint)))
+    }
+
+    /// The target's name: as given, or the only one that this user has made.
+    pub(crate) fn target(&self, folders: &Folders) -> Result<String, Failure> {
+        if let Some(target) = &self.target {
+            return Ok(target.clone());
+        }
+        let own = crate::target::own_targets(folders);
+        match &own[..] {
+            [only] => Ok(only.clone()),
+            _ => Err(Failure::caller(
+                "for which target?",
+                Some("'kiln target list' shows those there are; name one with --target".to_owned()),
+            )),
+        }
+    }
+
+    pub(crate) fn settings(&self, target: &Target) -> Result<Settings, Failure> {
+        let mut macros = target.macros.clone();
+        for definition in &self.define {
+            let (name, body) = parse_macro(definition)?;
+            macros.insert(name, body);
+        }
+        for name in self.with.iter().chain(&self.without) {
+            check_condition(name)?;
+        }
+        let usual = available_parallelism().map_or(1, |count| count.get() as u32);
+        Ok(Settings {
+            target: target.name.clone(),
+            arch: target.arch.clone(),
+            profile: self.profile.clone(),
+            macros,
+            with: self.with.clone(),
+            without: self.without.clone(),
+            jobs: self.jobs.unwrap_or(usual).clamp(1, 1024),
+        })
+    }
+
+    pub(crate) fn limits(&self) -> Result<Limits, Failure> {
+        let mut limits = Limits::default();
+        for text in &self.limit {
+            set_limit(&mut limits, text)?;
+        }
+        Ok(limits)
+    }
+}
+
+/// `name body` or `name(options) body`, as rpmbuild's --define takes it.
+fn parse_macro(text: &str) -> Result<(String, String), Failure> {
+    let wrong = || {
+        let error = format!("not a macro definition: {text:?}");
+        Failure::caller(error, Some("write it as --define 'name body'".to_owned()))
+    };
+    let text = text.trim().trim_start_matches('%');
+    let (name, body) = text.split_once(char::is_whitespace).ok_or_else(wrong)?;
+    let plain = name.split('(').next().unwrap_or_default();
+    let fine = plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && !body.chars().any(|c| c.is_control() && c != '\t' && c != '\n');
+    if fine { Ok((name.to_owned(), body.trim().to_owned())) } else { Err(wrong()) }
+}
+
+fn check_condition(name: &str) -> Result<(), Failure> {
+    let fine =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-+.".contains(c));
+    if fine {
+        return Ok(());
+    }
+    Err(Failure::caller(format!("not the name of a build condition: {name:?}"), None))
+}
+
+fn set_limit(limits: &mut Limits, text: &str) -> Result<(), Failure> {
+    let wrong = |why: &str| {
+        let error = format!("not a limit: {text:?} ({why})");
+        Failure::caller(error, Some("write it as --limit memory=8G or --limit wall=90m".to_owned()))
+    };
+    let (name, amount) = text.split_once('=').ok_or_else(|| wrong("no '='"))?;
+    let split = amount.find(|c: char| !c.is_ascii_digit()).unwrap_or(amount.len());
+    let (number, unit) = amount.split_at(split);
+    let number: u64 = number.parse().map_err(|_| wrong("no number"))?;
+    let (field, units): (&mut u64, &[(&str, u64)]) = match name {
+        "memory" => (&mut limits.memory, BYTES),
+        "disk" => (&mut limits.disk, BYTES),
+        "log" => (&mut limits.log, BYTES),
+        "cpu" => (&mut limits.cpu, SECONDS),
+        "wall" => (&mut limits.wall, SECONDS),
+        "silence" => (&mut limits.silence, SECONDS),
+        "processes" => (&mut limits.processes, &[("", 1)]),
+        "inodes" => (&mut limits.inodes, &[("", 1)]),
+        "files" => (&mut limits.files, &[("", 1)]),
+        _ => return Err(wrong("no such thing to limit")),
+    };
+    let unit = units.iter().find(|(name, _)| *name == unit).ok_or_else(|| wrong("its unit"))?;
+    *field =
+        number.checked_mul(unit.1).filter(|value| *value > 0).ok_or_else(|| wrong("its size"))?;
+    Ok(())
+}
+
+const BYTES: &[(&str, u64)] =
+    &[("", 1), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
+const SECONDS: &[(&str, u64)] = &[("", 1), ("s", 1), ("m", 60), ("h", 3600)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn macros_are_a_name_and_a_body() {
+        let (name, body) = parse_macro("%dist  .x1").expect("a macro");
+        assert_eq!((name.as_str(), body.as_str()), ("dist", ".x1"));
+        assert!(parse_macro("f(x:) %{1}").is_ok());
+        for wrong in ["", "name", "1x y", "a-b c", "a b\u{0}c"] {
+            assert!(parse_macro(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn limits_have_names_and_units() {
+        let mut limits = Limits::default();
+        for (text, _) in [("memory=8G", 0), ("wall=90m", 0), ("files=10", 0)] {
+            set_limit(&mut limits, text).expect(text);
+        }
+        assert_eq!((limits.memory, limits.wall, limits.files), (8 << 30, 5400, 10));
+        for wrong in
+            ["memory", "memory=", "memory=8X", "colour=1", "wall=0", "disk=99999999999999T"]
+        {
+            assert!(set_limit(&mut limits, wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! From upload to artifacts, in the order in which it happens:
+//!
+//! | stage | function | takes -> gives |
+//! | --- | --- | --- |
+//! | submit | [`Flow::submit`] | sources in the store -> a build, its job queued |
+//! | lease | [`Flow::lease`] | a worker's name -> the right to run one attempt |
+//! | resolve | [`Flow::resolve`] | requirements -> locks |
+//! | fetch | [`Flow::provide`] | a lock's packages -> verified blobs |
+//! | (the worker makes the buildroot, builds and collects) | [`Flow::note_stage`] | |
+//! | accept | [`Flow::finish`] | a worker's claim -> artifacts, or a failure explained |
+//!
+//! Each reads the store, acts, and writes the store in one transaction. Killed anywhere and asked
+//! again, it ends the same.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kiln_cas::{Cas, CasError};
+use kiln_fetch::Progress;
+use kiln_model::{
+    Digest, Fault, Faulty, JobId, LeaseKey, Limits, Lock, LockedPackage, RepoSpec, Report, Target,
+    TargetName,
+};
+use kiln_repo::{MetadataBlob, RepoError, Repos, Snapshot};
+use kiln_resolve::{Ask, FileLists, RepoUse, Resolution, ResolveError, Resolver, Trust};
+use kiln_store::{JobRecord, NewBuild, NewJob, StageRecord, Store, StoreError, Submitted};
+use kiln_wire::worker::{Ending, Lease, ResolveRequest, Resolved, Settings, Source, StageEnded};
+
+use crate::accept::{self, AcceptError};
+use crate::logs::Logs;
+
+/// How long a lease lasts without a word from its worker, in milliseconds.
+const LEASE_MS: i64 = 5 * 60 * 1000;
+
+/// Control's part of building.
+#[derive(Clone)]
+pub struct Flow {
+    pub(crate) store: Store,
+    pub(crate) cas: Cas,
+    repos: Repos,
+    pub(crate) resolver: Resolver,
+    logs: Logs,
+    targets: Arc<BTreeMap<TargetName, Target>>,
+    progress: Progress,
+    now: fn() -> i64,
+    /// Generations that locks were found in, by repository and repomd.
+    seen: Arc<Mutex<BTreeMap<(String, Digest), Snapshot>>>,
+    own: Arc<Mutex<Vec<Own>>>,
+}
+
+/// A repository of the packager's own, which takes part besides those of the target.
+#[derive(Debug, Clone)]
+pub struct Own {
+    /// Where it is.
+    pub repo: RepoSpec,
+    /// Names of upstream packages, `*` allowed, that it may replace.
+    pub may_replace: Vec<String>,
+}
+
+/// What a flow is made of.
+pub struct FlowSettings {
+    /// The truth about builds.
+    pub store: Store,
+    /// Where bytes are.
+    pub cas: Cas,
+    /// Upstream repositories.
+    pub repos: Repos,
+    /// Turns requirements into locks.
+    pub resolver: Resolver,
+    /// Where logs are.
+    pub logs: Logs,
+    /// The targets that can be built for.
+    pub targets: BTreeMap<TargetName, Target>,
+    /// Who hears of downloads.
+    pub progress: Progress,
+    /// The time, in milliseconds since 1970.
+    pub now: fn() -> i64,
+}
+
+/// Something to be built.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// What a person calls it.
+    pub title: String,
+    /// Its sources, which are in the store already.
+    pub source: Source,
+    /// How it is built.
+    pub settings: Settings,
+    /// What it may take.
+    pub limits: Limits,
+}
+
+/// Why a stage failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Bytes are missing or wrong.
+    #[error(transparent)]
+    Cas(#[from] CasError),
+    /// A repository could not be used.
+    #[error(transparent)]
+    Repo(#[from] RepoError),
+    /// No lock came out.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// A claim was found false.
+    #[error(transparent)]
+    Accept(#[from] AcceptError),
+    /// No such target.
+    #[error("there is no target {0}")]
+    NoTarget(TargetName),
+    /// No such profile.
+    #[error("target {target} has no profile {profile:?}")]
+    NoProfile {
+        /// The target.
+        target: TargetName,
+        /// The profile.
+        profile: String,
+    },
+    /// A lock that names a repository which is not known in that generation.
+    #[error("nobody knows repo {repo} in the generation {repomd}")]
+    NoSnapshot {
+        /// The repository's id.
+        repo: String,
+        /// The generation.
+        repomd: Digest,
+    },
+}
+
+impl Faulty for FlowError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Store(error) => error.fault(),
+            Self::Cas(error) => error.fault(),
+            Self::Repo(error) => error.fault(),
+            Self::Resolve(error) => error.fault(),
+            Self::Accept(error) => error.fault(),
+            Self::NoTarget(_) | Self::NoProfile { .. } => Fault::Caller,
+            Self::NoSnapshot { .. } => Fault::Kiln,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+            Self::Cas(error) => error.hint(),
+            Self::Repo(error) => error.hint(),
+            Self::Resolve(error) => error.hint(),
+            Self::Accept(error) => error.hint(),
+            Self::NoTarget(_) => Some("'kiln target list' shows those there are".to_owned()),
+            Self::NoProfile { target, .. } => {
+                Some(format!("'kiln target show {target}' shows its profiles"))
+            }
+            Self::NoSnapshot { .. } => None,
+        }
+    }
+}
+
+impl Flow {
+    /// A flow over these parts.
+    pub fn new(settings: FlowSettings) -> Self {
+        let FlowSettings { store, cas, repos, resolver, logs, targets, progress, now } = settings;
+        Self {
+            store,
+            cas,
+            repos,
+            resolver,
+            logs,
+            targets: Arc::new(targets),
+            progress,
+            now,
+            seen: Arc::default(),
+            own: Arc::default(),
+        }
+    }
+
+    /// The truth about builds.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The logs of attempts.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// Lets a repository of the packager's own take part in what is resolved from now on.
+    pub fn use_own(&self, own: Own) {
+        let mut repos = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        repos.retain(|known| known.repo.id != own.repo.id);
+        repos.push(own);
+    }
+
+    /// Stage submit: a build with one job, queued.
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, FlowError> {
+        let Submission { title, source, settings, limits } = submission;
+        self.target_of(&settings)?;
+        let jobs = vec![NewJob { settings, limits }];
+        let build = NewBuild { title, source, jobs };
+        Ok(self.store.submit(&build, (self.now)()).await?)
+    }
+
+    /// Stage lease: the right to run the next attempt at a job.
+    pub async fn lease(&self, job: JobId, worker: &str) -> Result<Lease, FlowError> {
+        let key = self.store.lease(job, worker, (self.now)() + LEASE_MS).await?;
+        let JobRecord { source, settings, limits, .. } = self.store.job(job).await?;
+        Ok(Lease { key, source, settings, limits })
+    }
+
+    /// Stage resolve: requirements become locks, which are kept by their digests; a claim has to
+    /// name one of them.
+    pub async fn resolve(&self, request: &ResolveRequest) -> Result<Resolved, FlowError> {
+        let job = self.held(request.key).await?;
+        let (target, _) = self.target_of(&job.settings)?;
+        let snapshots = self.snapshots(target).await?;
+        let repos: Vec<RepoUse<'_>> = snapshots
+            .iter()
+            .map(|(snapshot, trust)| RepoUse { snapshot, trust: trust.clone() })
+            .collect();
+        let ask = Ask {
+            target,
+            profile: &job.settings.profile,
+            repos: &repos,
+            requires: &request.requires,
+            macros: &job.settings.macros,
+            asker: &job.title,
+        };
+        let Resolution { base, lock, refused, .. } = self.resolver.resolve(&ask, self).await?;
+        for refusal in &refused {
+            tracing::warn!(repo = refusal.repo, package = %refusal.package, "kept from standing in");
+        }
+        for one in [&base, &lock] {
+            let digest = self.cas.insert_bytes(&kiln_parse::lock::to_bytes(one))?;
+            self.store.note_lock(request.key, digest).await?;
+        }
+        Ok(Resolved { base, lock })
+    }
+
+    /// Stage fetch: the packages of a lock are in the Cas, verified; tells how many were not.
+    pub async fn provide(
+        &self,
+        key: LeaseKey,
+        packages: &[&LockedPackage],
+    ) -> Result<u64, FlowError> {
+        let missing: Vec<&LockedPackage> =
+            packages.iter().copied().filter(|one| !self.cas.has(&one.digest)).collect();
+        if missing.is_empty() {
+            return Ok(0);
+        }
+        let job = self.held(key).await?;
+        let (target, _) = self.target_of(&job.settings)?;
+        let snapshots: Vec<Snapshot> =
+            self.snapshots(target).await?.into_iter().map(|(snapshot, _)| snapshot).collect();
+        let seconds = self.seconds();
+        self.repos
+            .fetch_packages(&target.repos, &snapshots, &missing, seconds, &self.progress)
+            .await?;
+        Ok(missing.len() as u64)
+    }
+
+    /// A stage of the worker's ended.
+    pub async fn note_stage(&self, key: LeaseKey, ended: &StageEnded) -> Result<(), FlowError> {
+        let StageEnded { stage, wall_ms, cpu_ms, note } = ended.clone();
+        Ok(self.store.note_stage(key, &StageRecord { stage, wall_ms, cpu_ms, note }).await?)
+    }
+
+    /// Stage accept: what a worker says of its attempt becomes a fact, or a failure with what
+    /// its log tells of the cause. A claim that is found false is a breach.
+    pub async fn finish(&self, key: LeaseKey, ending: Ending) -> Result<JobRecord, FlowError> {
+        let now = (self.now)();
+        match ending {
+            Ending::Cancelled => self.store.cancel(key.job, now).await?,
+            Ending::Failed(report) => {
+                let report = self.explain(key, report).await;
+                self.store.fail(key, &report, now).await?;
+            }
+            Ending::Built(claim) => match accept::accept(self, key, &claim).await {
+                Ok(accepted) => self.store.accept(&accepted, now).await?,
+                Err(FlowError::Accept(error)) => {
+                    self.store.fail(key, &Report::of(&error), now).await?;
+                    return Err(error.into());
+                }
+                Err(other) => return Err(other),
+            },
+        }
+        Ok(self.store.job(key.job).await?)
+    }
+
+    /// The job that a lease holds; stale where it holds none.
+    pub(crate) async fn held(&self, key: LeaseKey) -> Result<JobRecord, FlowError> {
+        let job = self.store.job(key.job).await?;
+        if job.lease() == Some(key) { Ok(job) } else { Err(StoreError::Stale(key).into()) }
+    }
+
+    pub(crate) fn target_of(&self, settings: &Settings) -> Result<(&Target, u32), FlowError> {
+        let Settings { target: name, profile, .. } = settings;
+        let target = self.targets.get(name).ok_or_else(|| FlowError::NoTarget(name.clone()))?;
+        let found = target.profile.get(profile).ok_or_else(|| FlowError::NoProfile {
+            target: name.clone(),
+            profile: profile.clone(),
+        })?;
+        Ok((target, found.version))
+    }
+
+    /// The newest generations of a target's repositories and of the packager's own.
+    pub(crate) async fn snapshots(
+        &self,
+        target: &Target,
+    ) -> Result<Vec<(Snapshot, Trust)>, FlowError> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let upstream =
+            self.repos.refresh_all(&target.repos, self.seconds(), &self.progress).await?;
+        let mut all: Vec<(Snapshot, Trust)> =
+            upstream.into_iter().map(|snapshot| (snapshot, Trust::Upstream)).collect();
+        for Own { repo, may_replace } in own {
+            let snapshot = self.repos.refresh(&repo, self.seconds(), &self.progress).await?;
+            all.push((snapshot, Trust::Tenant { may_replace }));
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (snapshot, _) in &all {
+            seen.insert((snapshot.repo.clone(), snapshot.repomd), snapshot.clone());
+        }
+        Ok(all)
+    }
+
+    fn seconds(&self) -> u64 {
+        ((self.now)() / 1000).unsigned_abs()
+    }
+
+    /// The lock with that digest, as it was given out.
+    pub fn lock(&self, digest: &Digest) -> Result<Option<Lock>, CasError> {
+        const CAP: u64 = 64 << 20;
+        let bytes = self.cas.read_to_vec(digest, CAP)?;
+        Ok(kiln_parse::lock::read(&bytes).ok())
+    }
+}
+
+impl FileLists for Flow {
+    async fn fetch(
+        &self,
+        snapshot: &Snapshot,
+    ) -> Result<Option<MetadataBlob>, Box<dyn Faulty + Send + Sync>> {
+        match self.repos.filelists(snapshot, &self.progress).await {
+            Ok(blob) => Ok(blob),
+            Err(error) => Err(Box::new(error)),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kiln_model::LeaseKey;
+
+/// The logs of attempts.
+///
+/// ```text
+/// logs.v1/JOB-EPOCH/build.log      making and building the source package
+/// logs.v1/JOB-EPOCH/root.log       making the buildroot; only where something was made
+/// ```
+///
+/// What is in them is a stranger's: bytes, bounded by the limit on logs, never obeyed.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    folder: PathBuf,
+    open: Arc<Mutex<BTreeMap<(LeaseKey, &'static str), File>>>,
+}
+
+/// Why a log could not be kept or read.
+#[derive(Debug, thiserror::Error)]
+#[error("keeping the log in {}", path.display())]
+pub struct LogError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl Logs {
+    /// Keeps logs in `folder`.
+    pub fn open(folder: &Path) -> Result<Self, LogError> {
+        let failed = |source| LogError { path: folder.to_owned(), source };
+        fs::create_dir_all(folder).map_err(failed)?;
+        Ok(Self { folder: folder.to_owned(), open: Arc::default() })
+    }
+
+    /// Where a log of an attempt is, or would be; `name` is `build` or `root`.
+    pub fn path(&self, key: LeaseKey, name: &str) -> PathBuf {
+        self.folder.join(format!("{}-{}", key.job.0, key.epoch.0)).join(format!("{name}.log"))
+    }
+
+    /// Appends to a log.
+    pub fn append(&self, key: LeaseKey, name: &'static str, bytes: &[u8]) -> io::Result<()> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match open.entry((key, name)) {
+            Entry::Occupied(there) => there.into_mut(),
+            Entry::Vacant(free) => {
+                let path = self.path(key, name);
+                if let Some(parent) = path.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                free.insert(OpenOptions::new().create(true).append(true).open(path)?)
+            }
+        };
+        file.write_all(bytes)
+    }
+
+    /// Lets go of an attempt's files.
+    pub fn close(&self, key: LeaseKey) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|(of, _), _| *of != key);
+    }
+
+    /// The last `cap` bytes of a log; nothing where there is no such log.
+    pub fn tail(&self, key: LeaseKey, name: &str, cap: u64) -> io::Result<Vec<u8>> {
+        let mut file = match File::open(self.path(key, name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            result => result?,
+        };
+        let size = file.metadata()?.len();
+        file.seek(SeekFrom::Start(size.saturating_sub(cap)))?;
+        let mut bytes = Vec::new();
+        file.take(cap).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_model::{Epoch, JobId};
+
+    use super::*;
+
+    #[test]
+    fn a_log_grows_and_its_end_can_be_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let logs = Logs::open(folder.path()).expect("opened");
+        let key = LeaseKey { job: JobId(1), epoch: Epoch(1) };
+        assert_eq!(logs.tail(key, "build", 10).expect("read"), b"");
+        logs.append(key, "build", b"one two ").expect("written");
+        logs.append(key, "build", b"three").expect("written");
+        assert_eq!(logs.tail(key, "build", 5).expect("read"), b"three");
+        assert_eq!(logs.tail(key, "build", 100).expect("read"), b"one two three");
+    }
+}
