@@ -43,6 +43,13 @@ struct Options {
     /// Sets of seeds, by name, or files of seeds: buildroot, devel, rust, boost, java
     #[arg(long, value_delimiter = ',', num_args = 1.., default_value = "buildroot,devel")]
     seeds: Vec<String>,
+    /// Take the packages from this mirror and not through the host's apt; may be given again,
+    /// as for a mirror of security updates
+    #[arg(long, value_name = "URL", requires = "keyring")]
+    mirror: Vec<String>,
+    /// The OpenPGP keys that the mirrors must be signed with
+    #[arg(long, value_name = "FILE", requires = "mirror")]
+    keyring: Option<PathBuf>,
     /// How many things at once
     #[arg(long, short, value_name = "N")]
     jobs: Option<usize>,
@@ -58,6 +65,8 @@ impl Options {
             suite: &self.suite,
             arch: &self.arch,
             seeds: &self.seeds,
+            mirrors: &self.mirror,
+            keyring: self.keyring.as_deref(),
             work: &self.work,
             jobs: self.jobs.unwrap_or_else(cores).max(1),
         }

@@ -48,8 +48,8 @@ struct Written {
 #[derive(Debug, Serialize)]
 struct Notes {
     python: String,
-    /// Debian's name to the RPM's.
-    names: BTreeMap<String, String>,
+    /// Debian's name to the RPMs'.
+    names: BTreeMap<String, Vec<String>>,
     /// Requirements that nothing in the distribution provides.
     left_out: Vec<String>,
     /// Files that several packages have.
@@ -112,6 +112,7 @@ fn scan_all(
         progress.advance(1);
         Ok::<_, DebrpmError>((package.name.clone(), scan))
     })?;
+    progress.end();
     Ok(scans.into_iter().collect())
 }
 
@@ -133,11 +134,11 @@ fn decide_all(
     let names = Names::built_in()?;
     let folders = own::folders()?;
     let mut recipes = decide::decide(plan, arch, scans, python, policy, &names, &folders)?;
-    let named: BTreeMap<String, String> = recipes
-        .iter()
-        .filter_map(|recipe| Some((recipe.deb.as_ref()?.name.clone(), recipe.name.clone())))
-        .rev()
-        .collect();
+    let mut named: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for recipe in &recipes {
+        let debian = recipe.deb.as_ref().map(|deb| deb.name.clone()).unwrap_or_default();
+        named.entry(debian).or_default().push(recipe.name.clone());
+    }
     recipes.extend(own::recipes(&Values { arch, python, plan }, &named)?);
     let left_out = decide::prune(&mut recipes);
     check::closed(&recipes)?;
@@ -203,6 +204,7 @@ fn write_all(
         }
         Ok::<_, DebrpmError>(())
     })?;
+    progress.end();
     Ok(count)
 }
 

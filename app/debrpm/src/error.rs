@@ -73,6 +73,17 @@ pub enum DebrpmError {
         /// What went wrong.
         why: String,
     },
+    /// A download failed.
+    #[error("fetching from the mirror")]
+    Fetch(#[source] Box<kiln_fetch::FetchError>),
+    /// A file of keys that has none.
+    #[error("reading the keys in {}: {why}", path.display())]
+    Keyring {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A step was asked for before the one that it needs.
     #[error("{} is not there yet", path.display())]
     Early {
@@ -133,10 +144,12 @@ impl Faulty for DebrpmError {
         match self {
             Self::Io { .. } | Self::Apt { .. } | Self::Mirror { .. } => Fault::Host,
             Self::Blobs(error) => error.fault(),
+            Self::Fetch(error) => error.fault(),
             Self::NoSeeds(_)
             | Self::NoPackage { .. }
             | Self::Arch(_)
             | Self::NoSources { .. }
+            | Self::Keyring { .. }
             | Self::Early { .. } => Fault::Caller,
             Self::Unsatisfied { .. } | Self::Deb { .. } => Fault::Package,
             Self::Untrusted { .. } => Fault::Breach,
@@ -151,6 +164,7 @@ impl Faulty for DebrpmError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Blobs(error) => error.hint(),
+            Self::Fetch(error) => error.hint(),
             Self::NoSeeds(_) => {
                 Some(format!("the built-in sets are: {}", crate::seeds::names().join(", ")))
             }

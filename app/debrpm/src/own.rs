@@ -103,11 +103,11 @@ pub(crate) fn folders() -> Result<BTreeSet<String>, DebrpmError> {
     Ok(folders)
 }
 
-/// Our packages, and one for each set of seeds that requires all of it. `named` are the RPMs'
-/// names of Debian's packages.
+/// Our packages, and one for each set of seeds that requires all of it. `named` are the RPMs
+/// that each of Debian's packages becomes.
 pub(crate) fn recipes(
     values: &Values<'_>,
-    named: &BTreeMap<String, String>,
+    named: &BTreeMap<String, Vec<String>>,
 ) -> Result<Vec<Recipe>, DebrpmError> {
     let mut recipes = Vec::new();
     for own in table()? {
@@ -116,7 +116,8 @@ pub(crate) fn recipes(
     for (set, seeds) in &values.plan.sets {
         let name = format!("kiln-set-{set}");
         let summary = format!("Everything that the set of seeds '{set}' asks for");
-        let requires = seeds.iter().filter_map(|seed| named.get(seed)).map(Dep::any).collect();
+        let requires =
+            seeds.iter().filter_map(|seed| named.get(seed)).flatten().map(Dep::any).collect();
         recipes.push(Recipe { requires, ..empty(&name, &summary, values) });
     }
     Ok(recipes)

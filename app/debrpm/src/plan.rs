@@ -23,9 +23,6 @@ pub(crate) struct Plan {
     pub(crate) release: String,
     /// rpm's word for the architecture.
     pub(crate) arch: String,
-    /// The mirror that the packages come from; none where the host's apt fetches them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) mirror: Option<String>,
     /// The signed releases that the packages were chosen from.
     pub(crate) releases: Vec<Release>,
     /// The sets of seeds by name: what each asked for, as found in the suite.

@@ -23,6 +23,10 @@ pub(crate) struct Order<'a> {
     pub(crate) suite: &'a str,
     pub(crate) arch: &'a str,
     pub(crate) seeds: &'a [String],
+    /// Mirrors to use in place of the host's apt.
+    pub(crate) mirrors: &'a [String],
+    /// The file of the mirrors' keys.
+    pub(crate) keyring: Option<&'a Path>,
     pub(crate) work: &'a Path,
     pub(crate) jobs: usize,
 }
@@ -58,7 +62,7 @@ pub(crate) fn plan(order: &Order<'_>) -> Result<Planned, DebrpmError> {
     let arch = arch(order.arch)?;
     let work = Work::open(order.work)?;
     let sets = order.seeds.iter().map(|word| seeds::load(word)).collect::<Result<Vec<_>, _>>()?;
-    let index = Archive::open(order.suite, arch, work.root())?.index()?;
+    let index = archive(order, order.suite, arch, &work)?.index()?;
     let first = index.releases.first();
     let release = first.map(|release| release.version.clone()).unwrap_or_default();
     let suite = first.map_or(order.suite, |release| &release.codename).to_owned();
@@ -68,7 +72,6 @@ pub(crate) fn plan(order: &Order<'_>) -> Result<Planned, DebrpmError> {
         release: if release.is_empty() { suite.clone() } else { release },
         suite,
         arch: arch.rpm.to_owned(),
-        mirror: None,
         releases: index.releases,
         sets: chosen.sets,
         packages: chosen.packages,
@@ -87,8 +90,10 @@ pub(crate) fn fetch(order: &Order<'_>) -> Result<Fetched, DebrpmError> {
         plan.packages.iter().filter(|package| !debs.has(&package.digest)).collect();
     let bytes = missing.iter().map(|package| package.size).sum();
     if !missing.is_empty() {
-        let archive = Archive::open(&plan.suite, arch(&plan.arch)?, work.root())?;
-        archive.fetch(&missing, &debs, order.jobs, &Progress::of_bytes("fetching", bytes))?;
+        let progress = Progress::of_bytes("fetching", bytes);
+        let archive = archive(order, &plan.suite, arch(&plan.arch)?, &work)?;
+        archive.fetch(&missing, &debs, order.jobs, &progress)?;
+        progress.end();
     }
     let kept = plan.packages.len() - missing.len();
     Ok(Fetched { packages: missing.len(), bytes, kept })
@@ -111,4 +116,13 @@ pub(crate) fn publish(order: &Order<'_>) -> Result<Published, DebrpmError> {
 
 fn arch(word: &str) -> Result<Arch, DebrpmError> {
     Arch::find(word).ok_or_else(|| DebrpmError::Arch(Foreign::new(word)))
+}
+
+fn archive(
+    order: &Order<'_>,
+    suite: &str,
+    arch: Arch,
+    work: &Work,
+) -> Result<Archive, DebrpmError> {
+    Archive::open(suite, arch, order.mirrors, order.keyring, work.root())
 }

@@ -3,6 +3,7 @@
 mod apt;
 mod command;
 mod host;
+mod mirror;
 mod release;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use crate::plan::{Package, Release};
 use crate::progress::Progress;
 
 pub(crate) use apt::Apt;
+pub(crate) use mirror::Mirror;
 
 /// What an archive holds of a suite.
 #[derive(Debug)]
@@ -30,18 +32,33 @@ pub(crate) struct Index {
 pub(crate) enum Archive {
     /// The host's apt, with state folders of our own.
     Apt(Apt),
+    /// Mirrors that were given, with their keys.
+    Mirror(Mirror),
 }
 
 impl Archive {
-    /// Sets up the source for a suite; `work` is where it may keep its state.
-    pub(crate) fn open(suite: &str, arch: Arch, work: &Path) -> Result<Self, DebrpmError> {
-        Apt::new(suite, arch, &work.join("apt")).map(Self::Apt)
+    /// Sets up the source for a suite: the host's apt, or the mirrors that are given with the
+    /// file of their keys. `work` is where it may keep its state.
+    pub(crate) fn open(
+        suite: &str,
+        arch: Arch,
+        mirrors: &[String],
+        keyring: Option<&Path>,
+        work: &Path,
+    ) -> Result<Self, DebrpmError> {
+        match keyring {
+            Some(keyring) if !mirrors.is_empty() => {
+                Mirror::new(mirrors, keyring, suite, arch, work).map(Self::Mirror)
+            }
+            _ => Apt::new(suite, arch, &work.join("apt")).map(Self::Apt),
+        }
     }
 
     /// Brings the suite's indexes up to date and reads them.
     pub(crate) fn index(&self) -> Result<Index, DebrpmError> {
         match self {
             Self::Apt(apt) => apt.index(),
+            Self::Mirror(mirror) => mirror.index(),
         }
     }
 
@@ -56,6 +73,7 @@ impl Archive {
     ) -> Result<(), DebrpmError> {
         match self {
             Self::Apt(apt) => apt.fetch(packages, debs, jobs, progress),
+            Self::Mirror(mirror) => mirror.fetch(packages, debs, progress),
         }
     }
 }

@@ -1,17 +1,9 @@
 //! Reading of Debian binary packages (deb(5)): an `ar` archive of a control and a data `tar`.
 
 mod ar;
-mod unpack;
-
-use std::io::Read;
-
-use kiln_model::Foreign;
+pub(crate) mod unpack;
 
 use crate::error::DebrpmError;
-
-/// The most that one package may unpack to, in bytes: far over the largest in Debian, far under
-/// what a bomb would take.
-const UNPACKED_CAP: u64 = 8 << 30;
 
 /// A package whose two archives are found but not unpacked.
 #[derive(Debug)]
@@ -47,20 +39,8 @@ impl<'a> Deb<'a> {
     }
 
     fn unpack(&self, member: &ar::Member<'_>) -> Result<Vec<u8>, DebrpmError> {
-        let broken = |why: String| DebrpmError::Deb { package: self.name.to_owned(), why };
-        let shown = Foreign::new(member.name);
-        let reader = unpack::reader(member.name, member.bytes)
-            .map_err(|error| broken(format!("opening {shown}: {error}")))?
-            .ok_or_else(|| broken(format!("{shown} is packed in no known way")))?;
-        let mut unpacked = Vec::new();
-        reader
-            .take(UNPACKED_CAP + 1)
-            .read_to_end(&mut unpacked)
-            .map_err(|error| broken(format!("unpacking {shown}: {error}")))?;
-        if unpacked.len() as u64 > UNPACKED_CAP {
-            return Err(broken(format!("{shown} unpacks to over {UNPACKED_CAP} bytes")));
-        }
-        Ok(unpacked)
+        unpack::whole(member.name, member.bytes)
+            .map_err(|why| DebrpmError::Deb { package: self.name.to_owned(), why })
     }
 }
 
