@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_parse::rpmhead::Tags;
 
@@ -28,7 +28,7 @@ const EARLY: u64 = 1 << 6 | 1 << 9 | 1 << 10;
 /// The library whose versions are many and mean one thing: the newest that is asked for.
 const LIBC: &str = "libc.so.6";
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Dependency<'a> {
     name: &'a str,
     sense: &'static str,
@@ -48,9 +48,11 @@ pub(super) fn push_dependencies(
         match element {
             "rpm:provides" => {
                 provided.extend(all.iter().map(|one| (one.name, one.sense, one.version)));
+                all.iter_mut().for_each(|one| one.early = false);
             }
             "rpm:requires" => all = reduced(all, &provided, files),
-            _ => {}
+            // Only what is required can be required early.
+            _ => all.iter_mut().for_each(|one| one.early = false),
         }
         if all.is_empty() {
             continue;
@@ -100,13 +102,14 @@ fn sense(flags: u64) -> &'static str {
 }
 
 /// What is left of the requirements: rpm answers `rpmlib(…)` itself, a package what it provides
-/// and has; each stands once; of libc's versions the newest, which implies the others.
+/// and has; one that says the same as the last of its name is left out; of libc's versions the
+/// newest stays, which implies the others.
 fn reduced<'a>(
     all: Vec<Dependency<'a>>,
     provided: &BTreeSet<(&'a str, &'static str, &'a str)>,
     files: &Files,
 ) -> Vec<Dependency<'a>> {
-    let mut seen = BTreeSet::new();
+    let mut last: BTreeMap<&str, Dependency<'a>> = BTreeMap::new();
     let mut left = Vec::new();
     let mut libc: Option<Dependency<'a>> = None;
     for one in all {
@@ -114,10 +117,11 @@ fn reduced<'a>(
         if one.name.starts_with("rpmlib(")
             || own_file
             || provided.contains(&(one.name, one.sense, one.version))
-            || !seen.insert(one.clone())
+            || last.get(one.name) == Some(&one)
         {
             continue;
         }
+        last.insert(one.name, one.clone());
         if one.name.starts_with(LIBC) {
             let newer =
                 libc.as_ref().is_none_or(|known| libc_rank(one.name) > libc_rank(known.name));
