@@ -3,6 +3,7 @@
 //! Zone: `base`. No network, no disk beyond what a caller hands in, no secrets. What does not
 //! belong here: evaluating a spec (only the jail may), deciding what a thing is good for.
 
+pub mod buildlog;
 pub mod checksum;
 pub mod compression;
 pub mod filelists;
