@@ -375,13 +375,20 @@ fn usual(kind: Kind, name: &str) -> Option<(Kind, String)> {
         }
         Kind::Header | Kind::FileEnd if name.contains("..") => None,
         Kind::PythonModule => Some((kind, name.trim_matches('.').to_owned())),
+        Kind::Name if name.ends_with(".h") => Some((Kind::Header, name.to_owned())),
         Kind::Name if OTHERWISE.contains(&name.to_lowercase().as_str()) => None,
         _ => Some((kind, name.to_owned())),
     }
 }
 
 /// Words that stand where a name should in `configure: error: … not found`.
-const OTHERWISE: [&str; 28] = [
+const OTHERWISE: [&str; 34] = [
+    "missing",
+    "no",
+    "not",
+    "cannot",
+    "could",
+    "unable",
     "acceptable",
     "working",
     "usable",

@@ -11,6 +11,7 @@ pub mod lock;
 pub mod metalink;
 pub mod mirrorlist;
 pub mod mock_config;
+pub mod mock_lock;
 pub mod need;
 pub mod place;
 pub mod primary;
