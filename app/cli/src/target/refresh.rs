@@ -63,7 +63,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let repos = Repos::open(fetcher, &folders.snapshots(), options)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-    let work = refresh_all(&repos, &target.repos, now, arguments.filelists, &ui.progress());
+    let progress = ui.progress();
+    let work = refresh_all(&repos, &target.repos, now, arguments.filelists, &progress);
     let mut rows = runtime.block_on(work);
     let order = |row: &Row| target.repos.iter().position(|repo| repo.id == row.repo);
     rows.sort_by_key(order);
