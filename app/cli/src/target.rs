@@ -5,6 +5,7 @@ mod import;
 mod refresh;
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -13,6 +14,7 @@ use kiln_parse::target::{Origin, TARGET_CAP, doubts, parse};
 use serde::Serialize;
 
 use crate::Failure;
+use crate::failure::doing;
 use crate::folders::Folders;
 use built_in::BUILT_IN;
 
@@ -222,12 +224,14 @@ fn list(json: bool) -> Result<(), Failure> {
     }
     let width = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).len()).max().unwrap_or(0);
     let (names, summaries) = (width(|row| &row.name), width(|row| &row.summary));
+    let mut text = String::new();
     for Row { name, summary, from, error } in &rows {
         let summary = if error.is_some() { "cannot be read" } else { summary };
-        println!("{name:names$}  {summary:summaries$}  {from}");
-        if let Some(error) = error {
-            eprintln!("  {error}");
-        }
+        text.push_str(&format!("{name:names$}  {summary:summaries$}  {from}\n"));
+    }
+    print_text(&text)?;
+    for error in rows.iter().filter_map(|row| row.error.as_ref()) {
+        eprintln!("{error}");
     }
     Ok(())
 }
@@ -238,7 +242,7 @@ fn show(wanted: &str, json: bool) -> Result<(), Failure> {
     if json {
         return print_json(&target);
     }
-    print!("{}", source.text);
+    print_text(&source.text)?;
     for doubt in doubts(&target) {
         eprintln!("note: {doubt}");
     }
@@ -247,8 +251,17 @@ fn show(wanted: &str, json: bool) -> Result<(), Failure> {
 
 fn print_json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).expect("our own types can be JSON");
-    println!("{text}");
-    Ok(())
+    print_text(&format!("{text}\n"))
+}
+
+/// Writes to standard output; a reader that has had enough is no failure.
+fn print_text(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(doing("writing to standard output")(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The name that someone probably meant: at most a third of it mistyped, or the only one that

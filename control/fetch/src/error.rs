@@ -145,23 +145,29 @@ impl Faulty for FetchError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Failed { blames, .. } => hint(blames),
+            Self::Failed { blames, .. } => hint(blames.iter().map(|blame| &blame.fault)),
             Self::Store { source, .. } => source.hint(),
             Self::Setup(_) | Self::Lost(_) => None,
         }
     }
 }
 
-fn hint(blames: &[Blame]) -> Option<String> {
-    let all = |wanted: fn(&PlaceFault) -> bool| {
-        !blames.is_empty() && blames.iter().all(|blame| wanted(&blame.fault))
-    };
-    let hint = if all(|fault| matches!(fault, PlaceFault::Status(404 | 410))) {
-        "the repository has moved on: 'kiln target refresh TARGET' reads it again"
-    } else if all(|fault| matches!(fault, PlaceFault::Connection(_) | PlaceFault::Slow(_))) {
-        "look at this machine's network, or set HTTPS_PROXY if it is behind a proxy"
-    } else {
-        return None;
-    };
-    Some(hint.to_owned())
+/// What to do about what every place did, if all of them did the like.
+fn hint<'a>(faults: impl Iterator<Item = &'a PlaceFault> + Clone) -> Option<String> {
+    let gone = |fault: &PlaceFault| matches!(fault, PlaceFault::Status(404 | 410));
+    if faults.clone().next().is_some() && faults.clone().all(gone) {
+        let hint = "the repository has moved on: 'kiln target refresh TARGET' reads it again";
+        return Some(hint.to_owned());
+    }
+    network_hint(faults)
+}
+
+/// What to do if no place could be reached at all.
+pub fn network_hint<'a>(faults: impl Iterator<Item = &'a PlaceFault> + Clone) -> Option<String> {
+    let dead =
+        |fault: &PlaceFault| matches!(fault, PlaceFault::Connection(_) | PlaceFault::Slow(_));
+    let all = faults.clone().next().is_some() && faults.clone().all(dead);
+    all.then(|| {
+        "look at this machine's network, or set HTTPS_PROXY if it is behind a proxy".to_owned()
+    })
 }

@@ -12,7 +12,7 @@ mod reach;
 mod sink;
 mod small;
 
-pub use error::{Blame, FetchError, PlaceFault};
+pub use error::{Blame, FetchError, PlaceFault, network_hint};
 pub use fetcher::{Event, Fetched, Fetcher, Progress, Wanted};
 pub use options::Options;
 pub use small::{Answer, Small, Validator};

@@ -3,7 +3,7 @@ use std::io;
 use std::path::PathBuf;
 
 use kiln_cas::CasError;
-use kiln_fetch::{Blame, FetchError};
+use kiln_fetch::{Blame, FetchError, PlaceFault, network_hint};
 use kiln_model::{Fault, Faulty, Foreign};
 use kiln_parse::metalink::MetalinkError;
 use kiln_parse::mirrorlist::MirrorlistError;
@@ -299,7 +299,17 @@ impl Faulty for RepoError {
             Self::Fetch { source, .. } => source.hint(),
             Self::Package { source, .. } => source.hint(),
             Self::Cas { source, .. } => source.hint(),
-            Self::NoRepomd { refusals, .. } => refusals.iter().find_map(hint_of),
+            Self::NoList { blame, .. } => network(std::iter::once(&blame.fault)),
+            Self::Key { tries, .. } => network(tries.iter().filter_map(|one| match &one.why {
+                KeyTryReason::Fetch(blame) => Some(&blame.fault),
+                KeyTryReason::Key(_) => None,
+            })),
+            Self::NoRepomd { refusals, .. } => refusals.iter().find_map(hint_of).or_else(|| {
+                network(refusals.iter().filter_map(|refusal| match &refusal.why {
+                    RefusalReason::Fetch(blame) => Some(&blame.fault),
+                    _ => None,
+                }))
+            }),
             Self::Stale { .. } => Some(
                 "ask the mirror's operator, name another place, or raise stale_after_days in \
                  the target"
@@ -307,17 +317,21 @@ impl Faulty for RepoError {
             ),
             Self::Offline { .. } => Some("fetch it once: 'kiln target refresh TARGET'".to_owned()),
             Self::Unknown { .. } => Some("use the target that the lock was made for".to_owned()),
-            Self::NoList { .. }
-            | Self::Metalink { .. }
+            Self::Metalink { .. }
             | Self::Mirrorlist { .. }
             | Self::Huge { .. }
             | Self::Place { .. }
             | Self::Unpack { .. }
-            | Self::Key { .. }
             | Self::Io { .. }
             | Self::Lost { .. } => None,
         }
     }
+}
+
+/// A hint where the network is at fault; files of this machine that are missing don't count.
+fn network<'a>(faults: impl Iterator<Item = &'a PlaceFault> + Clone) -> Option<String> {
+    let asked = faults.filter(|fault| !matches!(fault, PlaceFault::File(_)));
+    network_hint(asked)
 }
 
 fn hint_of(refusal: &Refusal) -> Option<String> {

@@ -258,7 +258,7 @@ async fn a_dead_or_empty_place_is_named_with_what_it_said() {
     let gone = dead();
     let (fault, said) = bench.failure(&at(format!("{gone}/r"))).await;
     assert_eq!(fault, Fault::Host);
-    pick(&said, &[&gone, "refused"]);
+    pick(&said, &[&gone, "refused", "this machine's network"]);
     let empty = Shelf::default().server();
     pick(&bench.failure(&at(empty.url("/r"))).await.1, &["404", &empty.url("/r/")]);
     let web = Server::new(|_| Reply::ok("<html><body>It works!</body></html>"));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use kiln_parse::mock_config::import;
 use kiln_parse::target::write;
 
-use super::read_text;
+use super::{print_text, read_text};
 use crate::Failure;
 use crate::failure::doing;
 
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(output) => {
             fs::write(output, toml).map_err(doing(format!("writing {}", output.display())))?;
         }
-        None => print!("{toml}"),
+        None => print_text(&toml)?,
     }
     for left_out in &imported.left_out {
         eprintln!("{left_out}");

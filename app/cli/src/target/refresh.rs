@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-use super::{find_target, print_json};
+use super::{find_target, print_json, print_text};
 use crate::Failure;
 use crate::failure::doing;
 use crate::folders::Folders;
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     ui.end();
     match arguments.json {
         true => print_json(&rows)?,
-        false => rows.iter().for_each(print),
+        false => print_text(&rows.iter().map(line).collect::<String>())?,
     }
     // Every repository is told of; the first failure is the verb's.
     match rows.into_iter().find_map(|row| row.error) {
@@ -128,21 +128,20 @@ async fn refresh(
     Ok(snapshot)
 }
 
-fn print(row: &Row) {
+fn line(row: &Row) -> String {
     let took = format!("{:.1} s", row.wall_ms as f64 / 1000.0);
     let Some(snapshot) = &row.snapshot else {
-        println!("{:24} failed after {took}", row.repo);
-        return;
+        return format!("{:24} failed after {took}\n", row.repo);
     };
     let age = row.age_s.map_or_else(String::new, in_words);
-    println!(
-        "{:24} {:>7} packages, {:>9}, made {age} ago, revision {}, {} ({took})",
+    format!(
+        "{:24} {:>7} packages, {:>9}, made {age} ago, revision {}, {} ({took})\n",
         row.repo,
         snapshot.packages,
         indicatif::HumanBytes(snapshot.primary.size).to_string(),
         snapshot.revision,
         snapshot.repomd.short(),
-    );
+    )
 }
 
 /// A length of time as people say it.
