@@ -18,7 +18,7 @@ use crate::error::DebrpmError;
 pub(crate) use scripts::{Alternative, Catalog};
 
 /// The version of a scan's form and meaning: goes up with either, so that kept scans are made anew.
-pub(crate) const SCAN_VERSION: u32 = 1;
+pub(crate) const SCAN_VERSION: u32 = 2;
 
 /// What is in one package.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! What a package's maintainer scripts would do, as far as that can be said without running them.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::LazyLock;
 
@@ -35,6 +36,10 @@ static SLAVE: LazyLock<Regex> =
     LazyLock::new(|| expression(r"--(?:slave|follower)\s+(\S+)\s+\S+\s+(\S+)"));
 static CATALOG: LazyLock<Regex> = LazyLock::new(|| {
     expression(r#"--type\s+(public|system|uri)\s+--id\s+"([^"]+)".*--local\s+(\S+)"#)
+});
+
+static VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
+    expression(r#"(?m)^\s*([A-Za-z_]\w*)=("[\w./+-]*"|'[\w./+-]*'|[\w./+-]+)\s*$"#)
 });
 
 fn expression(text: &str) -> Regex {
@@ -74,10 +79,11 @@ fn conffiles(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Every call of `update-alternatives --install` that names all its words; what is computed when
-/// the script runs is not seen, and the policy decides it.
+/// Every call of `update-alternatives --install` that names all its words, if need be by variables
+/// that the script sets once; what is computed when it runs is not seen, and the policy decides it.
 fn alternatives(text: &str) -> Vec<Alternative> {
     let mut found = Vec::new();
+    let text = &with_variables(text);
     for line in logical_lines(text).filter(|line| line.contains("update-alternatives")) {
         let Some(install) = INSTALL.captures(&line) else { continue };
         if line.contains('$') {
@@ -103,6 +109,26 @@ fn catalogs(text: &str) -> Vec<Catalog> {
             Some(Catalog { kind: kind.to_owned(), id: id.to_owned(), file: file.to_owned() })
         })
         .collect()
+}
+
+/// The script with its plain variables put in, as far as they have one value.
+fn with_variables(text: &str) -> String {
+    let mut values: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    for set in VARIABLE.captures_iter(text) {
+        let [name, value] = set.extract().1;
+        let value = value.trim_matches(['"', '\'']);
+        let known = values.entry(name).or_insert(Some(value));
+        if *known != Some(value) {
+            *known = None;
+        }
+    }
+    let mut text = text.to_owned();
+    for (name, value) in values.iter().rev() {
+        if let Some(value) = value {
+            text = text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value);
+        }
+    }
+    text
 }
 
 /// Lines, with those that end in a backslash joined to the next.
@@ -131,6 +157,14 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].link.as_str(), found[0].priority), ("/usr/bin/awk", 10));
         assert_eq!(found[1].target, "/usr/share/man/gawk.1");
+    }
+
+    #[test]
+    fn variables_that_are_set_once_count_and_others_do_not() {
+        let script = "ver=1.17\nx=1\nx=2\nupdate-alternatives --install /usr/bin/a a /usr/bin/a-$ver 10 --slave /usr/bin/b b /usr/bin/b-${ver}\nupdate-alternatives --install /usr/bin/c c /usr/bin/c-$x 10\n";
+        let found = alternatives(script);
+        let targets: Vec<&str> = found.iter().map(|one| one.target.as_str()).collect();
+        assert_eq!(targets, ["/usr/bin/a-1.17", "/usr/bin/b-1.17"]);
     }
 
     #[test]
