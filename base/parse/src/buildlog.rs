@@ -285,6 +285,8 @@ impl Reading {
                 what.strip_suffix(" headers").map(|name| (Kind::Name, name))
             }
             None if what.ends_with(".h") => Some((Kind::Header, what)),
+            // What pkg-config looks for has the name of a variable here; a program has its own.
+            None if what.chars().any(|c| c.is_ascii_lowercase()) => Some((Kind::Command, what)),
             None => Some((Kind::Name, what)),
         };
         if let Some((kind, name)) = checked.and_then(|(kind, name)| usual(kind, name)) {

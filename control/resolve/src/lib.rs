@@ -7,13 +7,16 @@
 mod answer;
 mod ask;
 mod child;
+mod difference;
 mod error;
 mod folder;
+mod hint;
 mod lists;
 mod pools;
 mod question;
 mod spawn;
 mod tell;
+mod why;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,8 +32,11 @@ use crate::pools::Pools;
 use crate::question::{Found, Question};
 
 pub use ask::{Ask, FileLists, Refusal, RepoUse, Resolution, Trust};
+pub use difference::{Changes, Difference, difference};
 pub use error::{Fetching, ResolveError, Unsolvable};
+pub use hint::{Hint, Style};
 pub use spawn::{SolverLink, SolverSpawn};
+pub use why::{Step as WhyStep, why};
 
 /// How often one answer may hang on file lists: each time some paths become known for good, so
 /// more than a few means that somebody plays with us.

@@ -60,7 +60,7 @@ fn a_failed_check_explains_why_configure_gives_up() {
     for (check, kind, name) in [
         ("checking for zlib.h... no", Kind::Header, "zlib.h"),
         ("checking for deflate in -lz... no", Kind::Library, "z"),
-        ("checking for xmlto... no", Kind::Name, "xmlto"),
+        ("checking for xmlto... no", Kind::Command, "xmlto"),
         ("checking for GLIB... no", Kind::Name, "GLIB"),
     ] {
         let log = format!("{check}\nconfigure: error: see above\n");
