@@ -57,10 +57,11 @@ pub(super) fn sought(missing: &Missing) -> Sought {
             let files = vec![Wanted::Path(name.to_owned())];
             Sought { exact: merged(name), files, ..none() }
         }
-        Kind::FileEnd => Sought { files: vec![end(name)], ..none() },
+        Kind::FileEnd => Sought { exact: known(name), files: vec![end(name)], ..none() },
         Kind::Header => {
             let stem = name.rsplit('/').next().and_then(|last| last.split('.').next());
             Sought {
+                exact: known(name),
                 files: vec![end(name)],
                 guesses: stem.map(libraries).unwrap_or_default(),
                 devel: true,
@@ -126,6 +127,26 @@ fn merged(path: &str) -> Vec<String> {
     vec![path.to_owned(), other]
 }
 
+/// Files that every RPM distribution has in a package of the same name, however it divides what
+/// stands behind them; and that every packager knows by it.
+const KNOWN: [(&str, &str); 10] = [
+    ("cc1", "gcc"),
+    ("cc1plus", "gcc-c++"),
+    ("cc1obj", "gcc-objc"),
+    ("f951", "gcc-gfortran"),
+    ("gnat1", "gcc-gnat"),
+    ("Python.h", "python3-devel"),
+    ("EXTERN.h", "perl-devel"),
+    ("perl.h", "perl-devel"),
+    ("ruby.h", "ruby-devel"),
+    ("perl", "perl-interpreter"),
+];
+
+fn known(file: &str) -> Vec<String> {
+    let known = KNOWN.iter().filter(|(known, _)| *known == file);
+    known.map(|(_, package)| (*package).to_owned()).collect()
+}
+
 /// Commands that a log calls by another name than the package does.
 const COMMANDS: [(&str, &str); 6] = [
     ("c++", "g++"),
@@ -137,12 +158,16 @@ const COMMANDS: [(&str, &str); 6] = [
 ];
 
 fn command(name: &str) -> Sought {
-    let mut exact = Vec::new();
+    let mut exact = known(name);
     let mut add = |name: &str| {
         for folder in ["/usr/bin", "/usr/sbin"] {
             exact.extend(merged(&format!("{folder}/{name}")));
         }
     };
+    // Who misses 'libtool' misses what makes one.
+    if name == "libtool" {
+        add("libtoolize");
+    }
     add(name);
     if let Some((_, other)) = COMMANDS.iter().find(|(known, _)| *known == name) {
         add(other);
@@ -152,7 +177,7 @@ fn command(name: &str) -> Sought {
     if !bare.is_empty() && bare != name {
         add(bare);
     }
-    Sought { virtually: exact[0].clone(), exact, ..none() }
+    Sought { virtually: format!("/usr/bin/{name}"), exact, ..none() }
 }
 
 /// What a library's package to develop with may provide.
