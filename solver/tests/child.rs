@@ -15,7 +15,7 @@ use kiln_solver::{Barrier, start};
 use kiln_wire::solver::{
     Answer, Asked, Asker, Compile, Failure, Goal, Load, Request, Solve, VERSION,
 };
-use kit::{P, R, Solver, file_of, primary};
+use kit::{P, R, Solver, file_of, pigeons, primary};
 
 const SIGABRT: i32 = 6;
 const SIGXCPU: i32 = 24;
@@ -144,30 +144,13 @@ fn a_rich_dependency_that_explodes_is_too_complex_before_it_is_solved() {
     assert!(end(solver, process).success());
 }
 
-/// Pigeons and holes: more packages than places, each place for one, which no clause learning
-/// solver decides quickly.
-fn pigeons(count: usize) -> Vec<P> {
-    let mut packages = Vec::new();
-    for hole in 0..count - 1 {
-        for pigeon in 0..count {
-            let mut package =
-                P::new(&format!("p{pigeon}h{hole}-1-1")).provides(&format!("p{pigeon}"));
-            for other in (0..count).filter(|other| *other != pigeon) {
-                package = package.conflicts(&format!("p{other}h{hole}"));
-            }
-            packages.push(package);
-        }
-    }
-    packages
-}
-
 #[test]
 fn a_question_that_takes_too_long_ends_the_child_and_nothing_else() {
     let (solver, process) = child(&["--cpu", "1"]);
     solver.load(&[R::new("base", pigeons(14))]);
     let asked: Vec<Asked> = (0..14)
         .map(|pigeon| Asked {
-            requirement: format!("p{pigeon}").parse().expect("a requirement"),
+            requirement: format!("pigeon{pigeon}").parse().expect("a requirement"),
             by: Asker::Build,
         })
         .collect();

@@ -41,8 +41,6 @@ const GRANTS: &[(i64, Only, &str)] = &[
     (libc::SYS_munmap, Only::Any, "memory"),
     (libc::SYS_mremap, Only::Any, "memory"),
     (libc::SYS_brk, Only::Any, "memory"),
-    (libc::SYS_madvise, Only::Any, "memory"),
-    (libc::SYS_futex, Only::Any, "locks of the standard library"),
     (libc::SYS_getrandom, Only::Any, "seeds of hash tables"),
     (libc::SYS_clock_gettime, Only::Any, "CPU time used"),
     (libc::SYS_prlimit64, Only::Itself(0), "the CPU time of the next question"),
@@ -54,7 +52,6 @@ const GRANTS: &[(i64, Only, &str)] = &[
     (libc::SYS_gettid, Only::Any, "abort, where memory runs out"),
     (libc::SYS_tgkill, Only::Itself(0), "abort, where memory runs out"),
     (libc::SYS_restart_syscall, Only::Any, "a read that a stop interrupted"),
-    (libc::SYS_exit, Only::Any, "the end of the process"),
     (libc::SYS_exit_group, Only::Any, "the end of the process"),
 ];
 

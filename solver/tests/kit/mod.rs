@@ -332,3 +332,20 @@ impl Solver {
         self.call(&Request::Search(Search { lists, wanted }), &files)
     }
 }
+
+/// Pigeons and holes: more packages than places, each place for one, which no clause learning
+/// solver decides quickly.
+pub(crate) fn pigeons(count: usize) -> Vec<P> {
+    let mut packages = Vec::new();
+    for hole in 0..count - 1 {
+        for pigeon in 0..count {
+            let mut package =
+                P::new(&format!("in{pigeon}h{hole}-1-1")).provides(&format!("pigeon{pigeon}"));
+            for other in (0..count).filter(|other| *other != pigeon) {
+                package = package.conflicts(&format!("in{other}h{hole}"));
+            }
+            packages.push(package);
+        }
+    }
+    packages
+}
