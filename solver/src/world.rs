@@ -97,24 +97,17 @@ impl World {
     }
 
     fn exclude(&mut self) {
-        let patterns: Vec<Vec<&str>> = self
-            .repos
-            .iter()
-            .map(|repo| repo.exclude.iter().map(String::as_str).collect())
-            .collect();
-        let any = patterns.iter().any(|patterns| !patterns.is_empty());
+        let rules: Vec<Exclude> =
+            self.repos.iter().map(|repo| Exclude::of(&repo.exclude)).collect();
+        let any = rules.iter().any(|rules| !rules.is_empty());
         let mut excluded = Vec::new();
         for pkg in self.pool.packages() {
             if !self.pool.fits_arch(pkg) {
                 excluded.push((pkg, WithheldWhy::Arch));
             } else if any {
-                let patterns = &patterns[self.pool.repo(pkg).at()];
                 let (name, evr, arch) = self.pool.identity(pkg);
                 let [name, evr, arch] = [name, evr, arch].map(|dep| self.pool.text(dep));
-                let forms =
-                    [name.to_string(), format!("{name}.{arch}"), format!("{name}-{evr}.{arch}")];
-                let matches = |pattern: &&str| forms.iter().any(|form| glob(pattern, form));
-                if patterns.iter().any(matches) {
+                if rules[self.pool.repo(pkg).at()].takes(&name, &evr, &arch) {
                     excluded.push((pkg, WithheldWhy::Excluded));
                 }
             }
@@ -285,6 +278,37 @@ impl World {
     }
 }
 
+/// What a repository's packages must not be. Module streams alone can be thousands of NEVRAs, so
+/// those that are no patterns are looked up.
+struct Exclude<'a> {
+    exact: HashSet<&'a str>,
+    patterns: Vec<&'a str>,
+}
+
+impl<'a> Exclude<'a> {
+    fn of(texts: &'a [String]) -> Self {
+        let texts = texts.iter().map(String::as_str);
+        let (patterns, exact): (Vec<_>, Vec<_>) = texts.partition(|text| text.contains(['*', '?']));
+        Self { exact: exact.into_iter().collect(), patterns }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.patterns.is_empty()
+    }
+
+    /// Whether it is meant by its name, as `name.arch`, or as a NEVRA.
+    fn takes(&self, name: &str, evr: &str, arch: &str) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let forms = [name.to_owned(), format!("{name}.{arch}"), format!("{name}-{evr}.{arch}")];
+        forms.iter().any(|form| {
+            self.exact.contains(form.as_str())
+                || self.patterns.iter().any(|pattern| glob(pattern, form))
+        })
+    }
+}
+
 /// Whether `text` has the form of `pattern`, in which `*` stands for anything and `?` for any one
 /// byte. In linear space and, at worst, in the product of both lengths.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {
@@ -318,6 +342,25 @@ pub(crate) fn glob(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packages_are_excluded_by_name_by_architecture_and_by_nevra() {
+        let texts = ["gcc", "zlib.i686", "perl-4:5.26-1.x86_64", "k*", "*-2:*"];
+        let texts: Vec<String> = texts.into_iter().map(str::to_owned).collect();
+        let exclude = Exclude::of(&texts);
+        for (name, evr, arch, taken) in [
+            ("gcc", "1-1", "x86_64", true),
+            ("gcc-c++", "1-1", "x86_64", false),
+            ("zlib", "1-1", "i686", true),
+            ("zlib", "1-1", "x86_64", false),
+            ("perl", "4:5.26-1", "x86_64", true),
+            ("perl", "4:5.32-1", "x86_64", false),
+            ("kernel", "6-1", "x86_64", true),
+            ("vim", "2:9-1", "x86_64", true),
+        ] {
+            assert_eq!(exclude.takes(name, evr, arch), taken, "{name}-{evr}.{arch}");
+        }
+    }
 
     #[test]
     fn a_star_stands_for_anything_and_a_question_mark_for_one_byte() {

@@ -80,6 +80,7 @@ impl Bench {
                 open_size: xml.len() as u64,
             },
             filelists: None,
+            modules: None,
             places: Vec::new(),
             package_places: Vec::new(),
             package_prefix: String::new(),

@@ -113,6 +113,7 @@ impl Bench {
                 size: None,
                 open_size: 1 << 20,
             }),
+            modules: None,
             places: Vec::new(),
             package_places: Vec::new(),
             package_prefix: String::new(),
