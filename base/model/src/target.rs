@@ -86,6 +86,10 @@ pub struct RepoSpec {
     /// Packages that are not taken from it: each a `name` or a `name.arch`, `*` and `?` allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
+    /// Module streams that count instead of the repository's default ones, as `nodejs:20`;
+    /// `nodejs:none` hides a module altogether.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<String>,
     /// How many folders above the repository its packages lie: 4 for Amazon Linux 2023, whose
     /// locations all begin with `../../../../`. A location that climbs otherwise is refused.
     #[serde(default, skip_serializing_if = "RepoSpec::is_zero")]

@@ -12,6 +12,7 @@ pub mod metalink;
 pub mod mirrorlist;
 pub mod mock_config;
 pub mod mock_lock;
+pub mod modules;
 pub mod need;
 pub mod place;
 pub mod primary;

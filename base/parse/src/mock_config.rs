@@ -375,7 +375,10 @@ fn note_unknown(configuration: &mut Configuration) {
             "plugin_conf" => "kiln has no plugins",
             "environment" => "a build's environment is the same everywhere in kiln",
             "files" => "kiln puts no files into a buildroot but those of packages",
-            "module_enable" | "module_install" | "module_setup_commands" => "kiln knows no modules",
+            "module_enable" => continue,
+            "module_install" | "module_setup_commands" => {
+                "kiln chooses streams by module_enable alone"
+            }
             "rpmbuild_networking" | "use_host_resolv" if value.is_true() => {
                 "no build has a network in kiln"
             }

@@ -228,6 +228,12 @@ check_packages = true
             ("\"gcc\"", "\"-rf\"", "line 12", "docs/targets.md"),
             ("\"base\"", "\"../x\"", "repo.id", "letters"),
             ("metalink =", "exclude = ['a b']\nmetalink =", "repo 'base': exclude", "name.arch"),
+            (
+                "metalink =",
+                "modules = ['perl']\nmetalink =",
+                "repo 'base': modules",
+                "module:stream",
+            ),
             ("metalink =", &format!("{base}metalink ="), "repo 'base': baseurl", "keep one"),
             ("metalink =", "#", "repo 'base': baseurl", "add one of"),
             ("https://mirrors", "ftp://mirrors", "repo 'base': metalink", "https://"),

@@ -67,6 +67,7 @@ baseurl=https://acme.example/debug
 enabled={{ not mirrored }}
 """
 config_opts['rpmbuild_networking'] = True
+config_opts['module_enable'] = ['nodejs:20']
 "#;
 
 fn import_with(main: &str, files: &[(&str, &str)]) -> Result<Imported, ImportError> {
@@ -105,6 +106,7 @@ fn a_configuration_becomes_a_target_with_its_templates_filled_in() {
     let key = "file:///usr/share/keys/acme";
     assert_eq!(keys, [format!("{key}-7"), format!("{key}-1"), format!("{key}-2")]);
     assert!(base.check_packages && !base.check_metadata);
+    assert_eq!(base.modules, ["nodejs:20"]);
     assert_eq!(
         (base.priority, &base.exclude[..]),
         (10, &["*.i686".to_owned(), "*.i586".to_owned()][..])

@@ -22,6 +22,7 @@ fn whole() -> Target {
         check_metadata: true,
         priority: 1,
         exclude: vec!["a".to_owned()],
+        modules: vec!["a:1".to_owned()],
         packages_above: 1,
         stale_after_days: Some(1),
     };

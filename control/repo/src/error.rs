@@ -7,6 +7,7 @@ use kiln_fetch::{Blame, FetchError, PlaceFault, network_hint};
 use kiln_model::{Fault, Faulty, Foreign};
 use kiln_parse::metalink::MetalinkError;
 use kiln_parse::mirrorlist::MirrorlistError;
+use kiln_parse::modules::ModulesError;
 use kiln_parse::place::PlaceError;
 use kiln_parse::repomd::RepomdError;
 
@@ -102,6 +103,15 @@ pub enum RepoError {
         /// What is wrong.
         #[source]
         source: io::Error,
+    },
+    /// What it says of modules cannot be read, so nobody knows which packages may be seen.
+    #[error("repo '{repo}'")]
+    Modules {
+        /// Which repository.
+        repo: String,
+        /// What is wrong.
+        #[source]
+        source: ModulesError,
     },
     /// A key could not be had, or is not the one that the target names.
     #[error("repo '{repo}': its key: {}", Tries(tries))]
@@ -274,6 +284,7 @@ impl Faulty for RepoError {
             | Self::Huge { .. }
             | Self::Place { .. }
             | Self::Unpack { .. }
+            | Self::Modules { .. }
             | Self::Offline { .. }
             | Self::Io { .. } => Fault::Host,
             Self::NoRepomd { refusals, .. } => {
@@ -322,6 +333,7 @@ impl Faulty for RepoError {
             | Self::Huge { .. }
             | Self::Place { .. }
             | Self::Unpack { .. }
+            | Self::Modules { .. }
             | Self::Io { .. }
             | Self::Lost { .. } => None,
         }

@@ -150,6 +150,7 @@ impl Folder {
                 blobs.extend(list.map(|list| list.digest));
             } else if let Ok(Some(snapshot)) = read::<Snapshot>(&path) {
                 blobs.extend([snapshot.repomd, snapshot.primary.digest]);
+                blobs.extend(snapshot.modules.map(|modules| modules.digest));
             } else if let Ok(Some(blob)) = read::<MetadataBlob>(&path) {
                 blobs.insert(blob.digest);
             }

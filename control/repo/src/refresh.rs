@@ -6,6 +6,7 @@ use kiln_cas::Cas;
 use kiln_fetch::{Answer, Progress, Small, Validator, Wanted};
 use kiln_model::{Digest, Foreign, RepoSpec};
 use kiln_parse::compression::{Compression, unpack};
+use kiln_parse::modules::{MODULES_CAP, Modules, ModulesError};
 use kiln_parse::place;
 use kiln_parse::repomd::{Kind, REPOMD_CAP, Record, Repomd};
 
@@ -50,7 +51,7 @@ pub(crate) async fn refresh(
         if !offline {
             check_age(repos, repo, snapshot.made, now)?;
         }
-        return Ok(snapshot.clone());
+        return exclude(repos, repo, snapshot.clone()).await;
     }
     if offline {
         return Err(RepoError::Offline { repo: repo.id.clone() });
@@ -78,7 +79,7 @@ pub(crate) async fn refresh(
     let validators = [(found.place, found.validator)].into_iter().collect();
     let head = Head { repomd: found.digest, seen: now, list: mirrors.list, validators };
     repos.folder.save_head(repo, &head)?;
-    Ok(snapshot)
+    exclude(repos, repo, snapshot).await
 }
 
 /// The snapshot of the newest generation that was seen, if all of it is still here.
@@ -87,14 +88,40 @@ fn kept(repos: &Repos, repo: &RepoSpec, head: &Head) -> Result<Option<Snapshot>,
     let kept = repos
         .folder
         .snapshot(repo, &head.repomd)?
-        .filter(|kept| cas.has(&kept.repomd) && cas.has(&kept.primary.digest));
+        .filter(|kept| cas.has(&kept.repomd) && cas.has(&kept.primary.digest))
+        .filter(|kept| kept.modules.as_ref().is_none_or(|modules| cas.has(&modules.digest)));
     // What the target says may have changed since.
-    Ok(kept.map(|kept| Snapshot {
-        repo: repo.id.clone(),
-        priority: repo.priority,
-        exclude: repo.exclude.clone(),
-        ..kept
-    }))
+    Ok(kept.map(|kept| Snapshot { repo: repo.id.clone(), priority: repo.priority, ..kept }))
+}
+
+/// Leaves out what the target excludes, and packages of module streams that don't count.
+async fn exclude(
+    repos: &Repos,
+    repo: &RepoSpec,
+    snapshot: Snapshot,
+) -> Result<Snapshot, RepoError> {
+    let mut exclude = repo.exclude.clone();
+    if let Some(modules) = snapshot.modules.clone() {
+        let (cas, chosen) = (repos.fetcher.cas().clone(), repo.modules.clone());
+        let read = tokio::task::spawn_blocking(move || hidden(&cas, &modules, &chosen)).await;
+        let hidden = read.map_err(|_| lost(&repo.id))?;
+        exclude
+            .extend(hidden.map_err(|source| RepoError::Modules { repo: repo.id.clone(), source })?);
+    }
+    Ok(Snapshot { exclude, ..snapshot })
+}
+
+fn hidden(
+    cas: &Cas,
+    modules: &MetadataBlob,
+    chosen: &[String],
+) -> Result<Vec<String>, ModulesError> {
+    let blob =
+        cas.read(&modules.digest).map_err(|error| ModulesError::Io(io::Error::other(error)))?;
+    let (_, unpacked) =
+        unpack(blob, modules.open_size.min(MODULES_CAP)).map_err(ModulesError::Io)?;
+    let modules = Modules::parse(io::BufReader::new(unpacked))?;
+    Ok(modules.hidden(chosen).iter().map(ToString::to_string).collect())
 }
 
 fn is_fresh(repos: &Repos, snapshot: &Snapshot, head: &Head, now: u64) -> bool {
@@ -234,6 +261,15 @@ async fn take(
     let places = best_first(&mirrors.places, &found.place);
     let wanted = reference(repo, found.repomd.primary(), "primary")?;
     let primary = fetch_metadata(repos, &repo.id, "primary", &wanted, &places, progress).await?;
+    let modules = match found.repomd.find(Kind::Modules) {
+        Some(record) => {
+            let wanted = reference(repo, record, "modules")?;
+            let fetched =
+                fetch_metadata(repos, &repo.id, "modules", &wanted, &places, progress).await?;
+            Some(fetched)
+        }
+        None => None,
+    };
     let filelists = found.repomd.find(Kind::Filelists);
     let filelists = filelists.map(|record| reference(repo, record, "filelists")).transpose()?;
     repos.fetcher.cas().insert_bytes(&found.bytes).map_err(cas_error)?;
@@ -245,11 +281,12 @@ async fn take(
         packages: count(repos, repo, &primary).await?,
         primary,
         filelists,
+        modules,
         places: Vec::new(),
         package_places: Vec::new(),
         package_prefix: "../".repeat(usize::from(repo.packages_above)),
         priority: repo.priority,
-        exclude: repo.exclude.clone(),
+        exclude: Vec::new(),
     };
     settle(snapshot, repo, mirrors, &found.place)
 }

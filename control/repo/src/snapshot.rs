@@ -26,6 +26,9 @@ pub struct Snapshot {
     /// Every file of every package: only fetched when a requirement names a path that
     /// `primary` lacks.
     pub filelists: Option<MetadataRef>,
+    /// What it says of modules, if anything; always in the Cas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modules: Option<MetadataBlob>,
     /// The bases that metadata lie under, each ending in `/`, best first.
     pub places: Vec<String>,
     /// The bases that packages lie under, each ending in `/`, best first.
@@ -35,7 +38,8 @@ pub struct Snapshot {
     pub package_prefix: String,
     /// As in the target: lower is preferred.
     pub priority: u16,
-    /// As in the target: packages, `name` or `name.arch` with `*` and `?`, that are not taken.
+    /// Packages that are not taken, `name`, `name.arch` or NEVRA with `*` and `?`: what the
+    /// target says, and those of module streams that don't count, each by its NEVRA.
     pub exclude: Vec<String>,
 }
 

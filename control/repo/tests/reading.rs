@@ -148,6 +148,44 @@ async fn what_the_target_says_of_a_repository_is_taken_up_at_once() {
     assert_eq!((snapshot.priority, &snapshot.exclude[..]), (10, &["kernel*".to_owned()][..]));
 }
 
+const MODULES: &str = "---\ndocument: modulemd\nversion: 2\ndata:\n  name: clay\n  stream: 1\n  \
+    artifacts:\n    rpms:\n    - clay-0:1-1.module.noarch\n...\n---\ndocument: modulemd\nversion: 2\n\
+    data:\n  name: clay\n  stream: 2\n  artifacts:\n    rpms:\n    - clay-0:2-1.module.noarch\n...\n\
+    ---\ndocument: modulemd-defaults\nversion: 1\ndata:\n  module: clay\n  stream: 1\n...\n";
+
+#[tokio::test]
+async fn packages_of_module_streams_that_do_not_count_are_not_taken() {
+    let bench = bench();
+    let mut all = files("one", MADE);
+    let packed = upstream::zstd(MODULES.as_bytes());
+    let path = "repodata/modules.yaml.zst";
+    let records = record("primary", PRIMARY, &all[PRIMARY], 200, MADE)
+        + &record("modules", path, &packed, MODULES.len(), MADE);
+    all.insert(REPOMD.to_owned(), repomd(&records).into_bytes());
+    all.insert(path.to_owned(), packed);
+    let shelf = Shelf::new(all.clone());
+    let server = shelf.server();
+    let repo = RepoSpec { exclude: vec!["sand".to_owned()], ..at(server.url("/r")) };
+    for _ in 0..2 {
+        let snapshot = bench.refresh(&repo, NOW).await.expect("refreshed");
+        assert_eq!(snapshot.exclude, ["sand", "clay-2-1.module.noarch"]);
+    }
+    assert_eq!(server.count("/r/repodata/modules.yaml.zst"), 1);
+    // Another choice needs nothing from anyone.
+    let other = RepoSpec { modules: vec!["clay:2".to_owned()], ..repo };
+    let snapshot = bench.refresh(&other, NOW).await.expect("fresh");
+    assert_eq!(snapshot.exclude, ["sand", "clay-1-1.module.noarch"]);
+
+    let broken = upstream::zstd(b"---\ndocument: modulemd\n");
+    let records = record("primary", PRIMARY, &all[PRIMARY], 200, MADE + 1)
+        + &record("modules", path, &broken, 100, MADE + 1);
+    all.insert(REPOMD.to_owned(), repomd(&records).into_bytes());
+    all.insert(path.to_owned(), broken);
+    shelf.set(all);
+    let error = bench.refresh(&other, NOW + 1000).await.expect_err("nobody knows what to hide");
+    assert!(matches!(error, RepoError::Modules { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_repository_of_this_machine_is_looked_at_every_time() {
     let bench = bench();

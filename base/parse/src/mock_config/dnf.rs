@@ -5,7 +5,7 @@
 use kiln_model::{Key, RepoSpec};
 
 use super::python::Configuration;
-use super::value::{Place, Text};
+use super::value::{Place, Text, Value};
 use crate::place;
 
 /// Sections in one file, and characters of a value.
@@ -156,6 +156,7 @@ fn repository(
         check_metadata,
         priority: priority(section, configuration),
         exclude,
+        modules: modules(configuration),
         packages_above: 0,
         stale_after_days: None,
     })
@@ -194,6 +195,14 @@ fn priority(section: &Section, configuration: &mut Configuration) -> u16 {
         configuration.leave_out(entry.place, &entry.value, "not a priority");
         USUAL
     })
+}
+
+/// What `module_enable` names, for every repository: those without modules don't mind.
+fn modules(configuration: &mut Configuration) -> Vec<String> {
+    let Some(Value::List(all)) = configuration.options.get("module_enable") else {
+        return Vec::new();
+    };
+    all.iter().map(Value::written).filter(|module| module.contains(':')).collect()
 }
 
 fn note_unknown(section: &Section, configuration: &mut Configuration) {

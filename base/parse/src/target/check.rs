@@ -189,6 +189,18 @@ fn check_details(repo: &RepoSpec, key: &dyn Fn(&str) -> String) -> Result<(), Fl
         let fix = "give a number of days, or take it out";
         return flaw(key("stale_after_days"), "every generation would be stale", fix);
     }
+    for module in &repo.modules {
+        let fine = |c: char| c.is_ascii_alphanumeric() || "-_.+".contains(c);
+        let sound = module.split_once(':').is_some_and(|(name, stream)| {
+            !name.is_empty()
+                && !stream.is_empty()
+                && [name, stream].iter().all(|part| part.chars().all(fine))
+        });
+        if !sound || module.len() > TEXT_CAP {
+            let problem = format!("{} is no stream of a module", Foreign::new(module));
+            return flaw(key("modules"), problem, "write it as 'module:stream'");
+        }
+    }
     for pattern in &repo.exclude {
         let fine = |c: char| c.is_ascii_alphanumeric() || "-_.+*?".contains(c);
         if pattern.is_empty() || pattern.len() > TEXT_CAP || !pattern.chars().all(fine) {

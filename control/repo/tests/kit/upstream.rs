@@ -122,6 +122,7 @@ pub fn spec(id: &str) -> RepoSpec {
         check_metadata: false,
         priority: 99,
         exclude: Vec::new(),
+        modules: Vec::new(),
         packages_above: 0,
         stale_after_days: None,
     }
