@@ -5,15 +5,21 @@
 
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kiln_model::Digest;
+use kiln_cas::Cas;
+use kiln_model::{Digest, Faulty, Knobs, ProfileSpec, Target};
+use kiln_parse::compression::Compression;
+use kiln_repo::{MetadataBlob, Snapshot};
+use kiln_resolve::{Ask, FileLists, RepoUse, Resolver, SolverLink, SolverSpawn, Trust};
 use kiln_solver::{ROLE, child_main, start};
 use kiln_wire::rights;
 use kiln_wire::solver::{
@@ -69,18 +75,111 @@ fn bench(arguments: &[String]) -> Result<()> {
     row("load", load, None);
     println!("{:<28} {:>10} KiB", "child's memory", resident(child.id())?);
     for requirement in &asked {
-        let mut best = Duration::MAX;
+        let mut times = Vec::new();
         let mut packages = 0;
         for _ in 0..7 {
             let begun = Instant::now();
             packages = solve(&socket, requirement)?;
-            best = best.min(begun.elapsed());
+            times.push(begun.elapsed());
         }
-        row(&format!("solve {requirement} ({packages})"), best, None);
+        times.sort();
+        row(&format!("solve {requirement} ({packages})"), times[times.len() / 2], None);
     }
     drop(socket);
     child.wait()?;
+    resolver(&bytes, &asked)?;
     beside_dnf(&repo, &asked)
+}
+
+/// The same through the resolver, from requirements to locks: on a new disk, with a warm child,
+/// and asked again.
+fn resolver(primary: &[u8], asked: &[&str]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cas = Cas::open(&folder.path().join("blobs.v1"))?;
+    let snapshot = snapshot(&cas, primary)?;
+    let target = target()?;
+    let resolver = Resolver::open(folder.path(), cas, Arc::new(Spawn))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let resolve = |requirement: &str| -> Result<Duration> {
+        let begun = Instant::now();
+        let ask = Ask {
+            target: &target,
+            profile: "bench",
+            repos: &[RepoUse { snapshot: &snapshot, trust: Trust::Upstream }],
+            requires: &[requirement.parse()?],
+            macros: &BTreeMap::new(),
+            asker: "bench-1",
+        };
+        runtime.block_on(resolver.resolve(&ask, &Spawn))?;
+        Ok(begun.elapsed())
+    };
+    let (first, rest) = asked.split_first().ok_or("nothing to ask")?;
+    row("resolve, cold", resolve(first)?, None);
+    for requirement in rest {
+        row(&format!("resolve, warm: {requirement}"), resolve(requirement)?, None);
+    }
+    row("resolve, known", resolve(first)?, None);
+    Ok(())
+}
+
+struct Spawn;
+
+impl SolverSpawn for Spawn {
+    fn spawn(&self) -> std::io::Result<SolverLink> {
+        let (socket, child) = start(&std::env::current_exe()?, &[ROLE])?;
+        Ok(SolverLink { socket, process: Some(child) })
+    }
+}
+
+impl FileLists for Spawn {
+    async fn fetch(
+        &self,
+        _snapshot: &Snapshot,
+    ) -> std::result::Result<Option<MetadataBlob>, Box<dyn Faulty + Send + Sync>> {
+        Ok(None)
+    }
+}
+
+fn target() -> Result<Target> {
+    Ok(Target {
+        schema: 1,
+        name: "bench".parse()?,
+        summary: String::new(),
+        arch: "x86_64".to_owned(),
+        vars: BTreeMap::new(),
+        macros: BTreeMap::new(),
+        rpm: Knobs { toolbox: vec!["rpm".parse()?] },
+        profile: BTreeMap::from([(
+            "bench".to_owned(),
+            ProfileSpec { version: 1, packages: vec!["bash".parse()?, "coreutils".parse()?] },
+        )]),
+        key: BTreeMap::new(),
+        repos: Vec::new(),
+    })
+}
+
+fn snapshot(cas: &Cas, primary: &[u8]) -> Result<Snapshot> {
+    let digest = cas.insert_bytes(primary)?;
+    Ok(Snapshot {
+        repo: "bench".to_owned(),
+        repomd: digest,
+        revision: String::new(),
+        made: 1,
+        packages: 0,
+        primary: MetadataBlob {
+            digest,
+            size: primary.len() as u64,
+            compression: Compression::of_magic(primary),
+            open_size: 1 << 33,
+        },
+        filelists: None,
+        modules: None,
+        places: Vec::new(),
+        package_places: Vec::new(),
+        package_prefix: String::new(),
+        priority: 99,
+        exclude: Vec::new(),
+    })
 }
 
 fn row(what: &str, wall: Duration, cpu: Option<Duration>) {

@@ -58,7 +58,10 @@ fn add(writer: &mut Writer<'_>, repo: RepoNo, package: &Package) -> io::Result<(
     let (name, version, _) = pool.identity(pkg);
     let itself = pool.relate(name, Relation::Version(kiln_parse::need::Compare::Equal), version);
     let mut provides_itself = false;
-    for entry in package.dependencies() {
+    // What rpm itself answers is no package's; createrepo_c leaves it out, others don't.
+    let answered =
+        |entry: &Dependency<'_>| entry.kind == Kind::Requires && entry.name.starts_with("rpmlib(");
+    for entry in package.dependencies().filter(|entry| !answered(entry)) {
         let dep = dependency(pool, &entry);
         provides_itself |= entry.kind == Kind::Provides && dep == itself;
         let late = match entry.kind {

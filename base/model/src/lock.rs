@@ -86,8 +86,9 @@ pub enum Reason {
 
 impl Lock {
     /// The first thing in which the lock contradicts itself, or nothing: packages and toolbox
-    /// sorted by NEVRA and each there once, each from a repository whose snapshot is named,
-    /// `requires` sorted, and a location that stays inside its repository.
+    /// sorted by NEVRA and each there once, each from a repository whose snapshot is named, at a
+    /// location that stays inside it, and there for something that is there too; `requires`
+    /// sorted.
     pub fn contradiction(&self) -> Option<String> {
         if !self.requires.is_sorted_by(|a, b| a < b) {
             return Some("its requires are not sorted, or stand twice".to_owned());
@@ -102,6 +103,11 @@ impl Lock {
                 }
                 if !stays_inside(&package.location) {
                     return Some(format!("the location of {} leaves its repo", package.nevra));
+                }
+                if let Reason::Package { of, .. } = &package.why
+                    && packages.binary_search_by(|other| other.nevra.cmp(of)).is_err()
+                {
+                    return Some(format!("{} is there for {of}, which is not", package.nevra));
                 }
             }
         }
@@ -167,6 +173,12 @@ mod tests {
             let lock = lock_of(&[("a-1-1.noarch", location)]);
             assert!(lock.contradiction().is_some(), "{location:?}");
         }
+        let mut orphan = lock_of(&[("a-1-1.noarch", "a.rpm")]);
+        orphan.packages[0].why = Reason::Package {
+            of: "b-1-1.noarch".parse().expect("a NEVRA"),
+            requirement: "a".parse().expect("a requirement"),
+        };
+        assert!(orphan.contradiction().is_some_and(|text| text.contains("is there for")));
         let mut lost = lock_of(&[("a-1-1.noarch", "a.rpm")]);
         lost.snapshots.clear();
         assert!(lost.contradiction().is_some_and(|text| text.contains("snapshot")));
