@@ -1,14 +1,16 @@
 //! Where kiln keeps things for this user.
 
 use std::env;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use crate::Failure;
+use crate::failure::{Failure, doing};
 
 /// The folders of this user's kiln.
 ///
 /// ```text
 /// $KILN_DIR, or $XDG_DATA_HOME/kiln, or ~/.local/share/kiln
+///   use.lock         shared: in use; exclusive: being collected
 ///   kiln.db          builds, jobs, artifacts
 ///   blobs.v1/        everything by its digest
 ///   snapshots.v1/    generations of upstream repositories
@@ -60,6 +62,36 @@ impl Folders {
     /// Generations of upstream repositories.
     pub(crate) fn snapshots(&self) -> PathBuf {
         self.data.join("snapshots.v1")
+    }
+
+    /// Says that this process uses what is kept, for as long as the file is held.
+    pub(crate) fn in_use(&self) -> Result<File, Failure> {
+        let (file, path) = self.use_lock()?;
+        file.lock_shared().map_err(doing(format!("locking {}", path.display())))?;
+        Ok(file)
+    }
+
+    /// Waits until no other process uses what is kept, and keeps them out.
+    pub(crate) fn alone(&self) -> Result<File, Failure> {
+        let (file, path) = self.use_lock()?;
+        if file.try_lock().is_err() {
+            eprintln!("waiting for builds under way to end");
+            file.lock().map_err(doing(format!("locking {}", path.display())))?;
+        }
+        Ok(file)
+    }
+
+    fn use_lock(&self) -> Result<(File, PathBuf), Failure> {
+        fs::create_dir_all(&self.data)
+            .map_err(doing(format!("creating {}", self.data.display())))?;
+        let path = self.data.join("use.lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(doing(format!("opening {}", path.display())))?;
+        Ok((file, path))
     }
 
     /// This user's target files.

@@ -5,20 +5,25 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
 mod build;
+mod cache;
 mod debrpm;
+mod doctor;
 mod failure;
 mod folders;
 mod local;
+mod lock;
 mod options;
+mod pages;
 mod results;
 mod role;
+mod shell;
 mod sources;
 mod target;
 mod ui;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use failure::Failure;
 
@@ -34,10 +39,22 @@ struct Arguments {
 enum Verb {
     /// Build packages: source packages in, RPMs out
     Build(build::Arguments),
+    /// Open a shell in the buildroot that a build would get
+    Shell(shell::Arguments),
+    /// Write down what a package's buildroot is made of, or tell why a package is in it
+    Lock(lock::Arguments),
     /// Show, import and refresh targets: what to build for
     Target(target::Arguments),
     /// Make an RPM distribution out of a Debian suite: for trials, tests and air-gapped sites
     Debrpm(debrpm::Arguments),
+    /// Show what is kept on this machine, and throw away what nothing needs
+    Cache(cache::Arguments),
+    /// Say what this host offers and lacks, each with the command that mends it
+    Doctor(doctor::Arguments),
+    /// Print completions for a shell
+    Completions(pages::Completions),
+    /// Write manual pages to a folder
+    Man(pages::Man),
 }
 
 /// Runs what the command line asks for; the exit code says whose fault a failure was.
@@ -47,8 +64,14 @@ pub fn run() -> ExitCode {
     }
     let result = match Arguments::parse().verb {
         Verb::Build(arguments) => build::run(&arguments),
+        Verb::Shell(arguments) => shell::run(&arguments),
+        Verb::Lock(arguments) => lock::run(&arguments),
         Verb::Target(arguments) => target::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Debrpm(arguments) => debrpm::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Cache(arguments) => cache::run(&arguments),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
+        Verb::Completions(arguments) => Ok(pages::completions(&arguments, Arguments::command())),
+        Verb::Man(arguments) => pages::man(&arguments, Arguments::command()),
     };
     result.unwrap_or_else(|failure| failure.print())
 }

@@ -2,6 +2,7 @@
 //! agent as a service's; only the calls between them are calls.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,12 +35,15 @@ pub(crate) struct Local {
     pub(crate) launcher: Launcher,
     cancel: Cancel,
     ui: Arc<Ui>,
+    /// Nothing is collected while this process may be using it.
+    _in_use: File,
 }
 
 impl Local {
     /// Opens the folders and the store, and makes them where there are none.
     pub(crate) fn open(folders: &Folders, target: Target, ui: Arc<Ui>) -> Result<Self, Failure> {
         refuse_root()?;
+        let in_use = folders.in_use()?;
         let runtime = Runtime::new().map_err(doing("starting the runtime"))?;
         let worker = WorkerFolders::open(folders.data())
             .map_err(doing(format!("opening {}", folders.data().display())))?;
@@ -76,7 +80,7 @@ impl Local {
         let agent = Agent::open(settings)?;
         let cancel = Cancel::new().map_err(doing("preparing for ^C"))?;
         watch_for_interrupts(&runtime, &cancel, &ui);
-        Ok(Self { runtime, flow, cas, agent, slots, launcher, cancel, ui })
+        Ok(Self { runtime, flow, cas, agent, slots, launcher, cancel, ui, _in_use: in_use })
     }
 
     /// Lets a repository of the packager's own take part in the builds that follow.
@@ -174,7 +178,7 @@ impl Local {
 const SLOTS: u32 = 64;
 
 /// The time, in milliseconds since 1970.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_millis().try_into().unwrap_or(i64::MAX)
 }

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kiln_cas::{Cas, CasError};
 use kiln_fetch::Progress;
 use kiln_model::{
-    Digest, Fault, Faulty, JobId, LeaseKey, Limits, Lock, LockedPackage, RepoSpec, Report, Target,
-    TargetName,
+    Digest, Fault, Faulty, JobId, LeaseKey, Limits, Lock, LockedPackage, RepoSpec, Report,
+    Requirement, Target, TargetName,
 };
 use kiln_repo::{MetadataBlob, RepoError, Repos, Snapshot};
 use kiln_resolve::{Ask, FileLists, RepoUse, Resolution, ResolveError, Resolver, Trust};
@@ -219,14 +219,7 @@ impl Flow {
             .iter()
             .map(|(snapshot, trust)| RepoUse { snapshot, trust: trust.clone() })
             .collect();
-        let ask = Ask {
-            target,
-            profile: &job.settings.profile,
-            repos: &repos,
-            requires: &request.requires,
-            macros: &job.settings.macros,
-            asker: &job.title,
-        };
+        let ask = self.ask(target, &job, &repos, &request.requires);
         let Resolution { base, lock, refused, .. } = self.resolver.resolve(&ask, self).await?;
         for refusal in &refused {
             tracing::warn!(repo = refusal.repo, package = %refusal.package, "kept from standing in");
@@ -286,6 +279,17 @@ impl Flow {
             },
         }
         Ok(self.store.job(key.job).await?)
+    }
+
+    pub(crate) fn ask<'a>(
+        &self,
+        target: &'a Target,
+        job: &'a JobRecord,
+        repos: &'a [RepoUse<'a>],
+        requires: &'a [Requirement],
+    ) -> Ask<'a> {
+        let Settings { profile, macros, .. } = &job.settings;
+        Ask { target, profile, repos, requires, macros, asker: &job.title }
     }
 
     /// The job that a lease holds; stale where it holds none.

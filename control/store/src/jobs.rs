@@ -1,11 +1,12 @@
 use kiln_model::{
     BuildId, Digest, Epoch, JobEvent, JobId, JobState, LeaseKey, Nevra, Report, Stage,
 };
+use kiln_wire::worker::Source;
 use serde_json::to_string as to_json;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
 
-use crate::records::{Accepted, Artifact, JobRecord, NewBuild, StageRecord, Submitted};
+use crate::records::{Accepted, Artifact, JobRecord, Kept, NewBuild, StageRecord, Submitted};
 use crate::{Store, StoreError, failed};
 
 type Write = Transaction<'static, Sqlite>;
@@ -251,18 +252,64 @@ impl Store {
             .collect()
     }
 
-    /// Every digest that a kept job names: its sources, its lock, what it made. What a lock
-    /// names is for the caller to read from it.
-    pub async fn kept_digests(&self) -> Result<Vec<Digest>, StoreError> {
+    /// What the kept builds name. What a lock names in turn is for the caller to read from it.
+    pub async fn kept(&self) -> Result<Kept, StoreError> {
         const DOING: &str = "listing what is kept";
-        let rows = sqlx::query(
-            "SELECT lock AS digest FROM jobs WHERE lock IS NOT NULL
-             UNION SELECT digest FROM artifacts",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed(DOING))?;
-        Ok(rows.iter().filter_map(|row| row.get::<&str, _>("digest").parse().ok()).collect())
+        let digests = |rows: Vec<SqliteRow>| -> Vec<Digest> {
+            rows.iter().filter_map(|row| row.get::<&str, _>(0).parse().ok()).collect()
+        };
+        let locks = sqlx::query("SELECT DISTINCT digest FROM locks")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed(DOING))?;
+        let artifacts = sqlx::query("SELECT DISTINCT digest FROM artifacts")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed(DOING))?;
+        let sources = sqlx::query("SELECT source FROM builds")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed(DOING))?;
+        let mut blobs = digests(artifacts);
+        for row in &sources {
+            match serde_json::from_str(row.get("source")) {
+                Ok(Source::Srpm(file)) => blobs.push(file.digest),
+                Ok(Source::Folder { files, .. }) => {
+                    blobs.extend(files.iter().map(|file| file.digest));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(Kept { locks: digests(locks), blobs })
+    }
+
+    /// Forgets the builds all of whose jobs ended before a moment; tells how many.
+    pub async fn forget(&self, before: i64) -> Result<u64, StoreError> {
+        const DOING: &str = "forgetting builds";
+        let mut write = self.write(DOING).await?;
+        let old = "SELECT build FROM jobs GROUP BY build
+                   HAVING COUNT(*) = COUNT(ended_at) AND MAX(ended_at) < ?";
+        for table in ["stages", "locks", "artifacts"] {
+            let jobs = format!("SELECT id FROM jobs WHERE build IN ({old})");
+            let text = format!("DELETE FROM {table} WHERE job IN ({jobs})");
+            sqlx::query(AssertSqlSafe(text))
+                .bind(before)
+                .execute(&mut *write)
+                .await
+                .map_err(failed(DOING))?;
+        }
+        sqlx::query(AssertSqlSafe(format!("DELETE FROM jobs WHERE build IN ({old})")))
+            .bind(before)
+            .execute(&mut *write)
+            .await
+            .map_err(failed(DOING))?;
+        let gone = sqlx::query("DELETE FROM builds WHERE id NOT IN (SELECT build FROM jobs)")
+            .execute(&mut *write)
+            .await
+            .map_err(failed(DOING))?
+            .rows_affected();
+        write.commit().await.map_err(failed(DOING))?;
+        Ok(gone)
     }
 }
 
@@ -329,7 +376,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use kiln_model::{Fault, Limits};
-    use kiln_wire::worker::{Settings, Source, SourceFile};
+    use kiln_wire::worker::{Settings, SourceFile};
 
     use super::*;
     use crate::NewJob;
@@ -379,8 +426,12 @@ mod tests {
         assert_eq!((record.state, record.ended_at), (JobState::Built, Some(9)));
         assert_eq!(store.stages(job).await.expect("read"), [stage]);
         assert_eq!(store.artifacts(job).await.expect("read"), accepted(key).artifacts);
-        let kept = store.kept_digests().await.expect("listed");
-        assert!(kept.contains(&Digest::of(b"lock")) && kept.contains(&Digest::of(b"rpm")));
+        let kept = store.kept().await.expect("listed");
+        assert_eq!(kept.locks, [Digest::of(b"lock")]);
+        assert_eq!(kept.blobs, [Digest::of(b"rpm"), Digest::of(b"x")]);
+        assert_eq!(store.forget(9).await.expect("asked"), 0, "it ended at 9");
+        assert_eq!(store.forget(10).await.expect("forgotten"), 1);
+        assert!(store.kept().await.expect("listed").blobs.is_empty());
     }
 
     #[tokio::test]

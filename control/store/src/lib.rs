@@ -14,7 +14,7 @@ use kiln_model::{Fault, Faulty, IllegalStep, JobId, LeaseKey};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool};
 
-pub use records::{Accepted, Artifact, JobRecord, NewBuild, NewJob, StageRecord, Submitted};
+pub use records::{Accepted, Artifact, JobRecord, Kept, NewBuild, NewJob, StageRecord, Submitted};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 

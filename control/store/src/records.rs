@@ -104,3 +104,12 @@ pub struct Artifact {
     /// Its size in bytes.
     pub size: u64,
 }
+
+/// What the kept builds name: nothing of it may be removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// The locks that were given out; each names packages.
+    pub locks: Vec<Digest>,
+    /// Sources and artifacts.
+    pub blobs: Vec<Digest>,
+}

@@ -439,14 +439,16 @@ impl Attempt<'_> {
         for (name, digest) in input {
             self.jails.cas.link(digest, &from.join(name))?;
         }
-        let macros = commands::macros(&self.lease.settings, self.rpm);
-        let file = from.join(MACROS);
-        fs::write(&file, macros).map_err(io_error("writing", &file))?;
+        let macros = self.jails.slot.scratch.join("macros");
+        fs::write(&macros, commands::macros(&self.lease.settings, self.rpm))
+            .map_err(io_error("writing", &macros))?;
         wanted.mounts.push(Mount::ReadOnly { at: INPUT.to_owned(), from: from.clone() });
+        wanted.mounts.push(Mount::ReadOnly { at: MACROS.to_owned(), from: macros.clone() });
         wanted.limits = limits;
         wanted.address_space = address_space;
         let ran = self.jails.run(wanted, terminal)?;
         fs::remove_dir_all(&from).map_err(io_error("removing", &from))?;
+        fs::remove_file(&macros).map_err(io_error("removing", &macros))?;
         Ok(ran)
     }
 

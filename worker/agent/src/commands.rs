@@ -11,8 +11,9 @@ pub(crate) const TOPDIR: &str = "/builddir/build";
 /// Where what goes into a build is found, read-only.
 pub(crate) const INPUT: &str = "/builddir/in";
 
-/// The name of the macro file in the input.
-pub(crate) const MACROS: &str = "kiln.macros";
+/// Where rpm reads a user's own macros, after all others. A file that is named on the command
+/// line (`--load`) is forgotten when rpmbuild reads its configuration again for `--target`.
+pub(crate) const MACROS: &str = "/builddir/.rpmmacros";
 
 /// Folders that rpmbuild expects.
 const FOLDERS: [&str; 8] = [
@@ -119,8 +120,7 @@ impl RpmVersion {
 
 /// Unpacks a source package of the input into the build's folders.
 pub(crate) fn install_source(srpm: &str, settings: &Settings) -> Step {
-    let mut argv = vec!["/usr/bin/rpm".to_owned(), format!("--load={INPUT}/{MACROS}")];
-    argv.extend(["-i", "--nosignature", "--nodeps"].map(str::to_owned));
+    let mut argv = ["/usr/bin/rpm", "-i", "--nosignature", "--nodeps"].map(str::to_owned).to_vec();
     argv.push(format!("{INPUT}/{srpm}"));
     step(argv, environment(settings))
 }
@@ -180,7 +180,6 @@ impl Spec<'_> {
 
 fn rpmbuild(mode: &str, settings: &Settings) -> Vec<String> {
     let mut argv = vec!["/usr/bin/rpmbuild".to_owned(), mode.to_owned()];
-    argv.push(format!("--load={INPUT}/{MACROS}"));
     argv.push(format!("--target={}", settings.arch));
     let conditions = [("--with", &settings.with), ("--without", &settings.without)];
     for (option, names) in conditions {

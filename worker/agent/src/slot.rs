@@ -122,7 +122,7 @@ impl Slot {
         };
         for entry in entries {
             let path = entry.map_err(io)?.path();
-            if fs::remove_dir_all(&path).is_ok() {
+            if fs::remove_file(&path).is_ok() || fs::remove_dir_all(&path).is_ok() {
                 continue;
             }
             // Files of the jail's own ids are in it: only its own root may remove those.

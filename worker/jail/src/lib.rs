@@ -38,6 +38,7 @@ pub use ids::{
 };
 pub use keeper::{Strength, main as keeper_main};
 pub use launch::{End, Event, JailError, Launcher, Outcome};
+pub use lockdown::landlock_works;
 pub use messages::{FileHead, StepEnded, StepExit};
 pub use plan::{Barrier, Collect, Mount, Plan, PlanError, Run, Step, User};
 pub use policy::PolicyError;

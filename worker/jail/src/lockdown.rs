@@ -212,7 +212,7 @@ fn try_locks(plan: &Plan, outside: &OwnedFd) -> Result<(), SetupError> {
 }
 
 /// Whether this kernel has Landlock and it is switched on.
-pub(crate) fn landlock_works() -> bool {
+pub fn landlock_works() -> bool {
     const VERSION: libc::c_long = 1;
     sys::try_call(libc::SYS_landlock_create_ruleset, [0, 0, VERSION]).is_ok_and(|abi| abi > 0)
 }

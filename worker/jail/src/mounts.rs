@@ -7,7 +7,6 @@
 
 use std::ffi::CString;
 use std::fmt::Display;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -337,13 +336,4 @@ pub(crate) fn give(at: &OwnedFd, id: u32) -> Result<(), SetupError> {
 
 fn via_proc(fd: &impl AsRawFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
-}
-
-/// Opens `/dev/null` of the jail.
-pub(crate) fn null() -> Result<File, SetupError> {
-    File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .doing(|| "opening /dev/null of the jail".to_owned())
 }

@@ -1,6 +1,7 @@
 //! Pid 1 of a jail: enters the namespaces, makes the tree, locks itself in, runs the steps.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -60,6 +61,8 @@ fn enter(plan: &Plan, status: &mut UnixStream, log: &OwnedFd) -> Result<(), Setu
     }
     sys::unshare(spaces).doing(|| "entering namespaces".to_owned())?;
     let sources = Sources::open(plan)?;
+    // The host's: not every tree has one.
+    let null = File::open("/dev/null").doing(|| "opening /dev/null".to_owned())?;
     become_root()?;
     let root = mounts::make_tree(plan, &sources)?;
     mounts::enter(&root)?;
@@ -77,7 +80,7 @@ fn enter(plan: &Plan, status: &mut UnixStream, log: &OwnedFd) -> Result<(), Setu
     take_cpus(&plan.cpus)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let outside = sources.into_folder();
-    set_streams(log)?;
+    set_streams(&null, log)?;
     lockdown::lock_down(plan, &outside)?;
     if plan.is_without(Barrier::ClosedFolders) {
         rustix::io::fcntl_setfd(&outside, rustix::io::FdFlags::empty())
@@ -113,9 +116,8 @@ fn take_cpus(cpus: &[u32]) -> Result<(), SetupError> {
 
 /// Standard input is nothing, output and errors are the log. No other descriptor of the host's
 /// outlives an exec, since all are close-on-exec.
-fn set_streams(log: &OwnedFd) -> Result<(), SetupError> {
-    let null = mounts::null()?;
-    rustix::stdio::dup2_stdin(&null).doing(|| "closing standard input".to_owned())?;
+fn set_streams(null: &File, log: &OwnedFd) -> Result<(), SetupError> {
+    rustix::stdio::dup2_stdin(null).doing(|| "closing standard input".to_owned())?;
     rustix::stdio::dup2_stdout(log).doing(|| "setting standard output".to_owned())?;
     rustix::stdio::dup2_stderr(log).doing(|| "setting standard error".to_owned())
 }

@@ -1,0 +1,230 @@
+//! `kiln cache`: what kiln keeps on this machine, and throwing away what nothing needs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::Subcommand;
+use indicatif::HumanBytes;
+use kiln_agent::{Folders as WorkerFolders, Layers, Slots};
+use kiln_cas::Cas;
+use kiln_jail::{Cancel, Controllers, IdMap, Launcher, Plan};
+use kiln_model::Digest;
+use kiln_store::{Kept as KeptByStore, Store};
+use serde::Serialize;
+
+use crate::failure::{Failure, doing};
+use crate::folders::Folders;
+use crate::local::now;
+use crate::role;
+
+/// What `kiln cache` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// What is kept, and how much room it takes
+    Ls {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove layers that were not used for a while, and blobs that no kept build, lock or
+    /// snapshot names
+    Gc {
+        /// Layers that were not used for so many days
+        #[arg(long, value_name = "DAYS", default_value_t = 14)]
+        unused: u32,
+        /// Forget builds older than so many days: what only they name goes too
+        #[arg(long, value_name = "DAYS")]
+        forget: Option<u32>,
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let folders = Folders::find()?;
+    match &arguments.verb {
+        Verb::Ls { json } => list(&folders, *json)?,
+        Verb::Gc { unused, forget, dry_run } => collect(&folders, *unused, *forget, *dry_run)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Debug, Serialize)]
+struct Kept {
+    what: &'static str,
+    count: u64,
+    bytes: u64,
+}
+
+fn list(folders: &Folders, json: bool) -> Result<(), Failure> {
+    let names = [
+        ("blobs", "blobs.v1"),
+        ("layers", "layers.v1"),
+        ("snapshots", "snapshots.v1"),
+        ("solutions", "solved.v1"),
+        ("logs", "logs.v1"),
+    ];
+    let kept: Vec<Kept> = names
+        .iter()
+        .map(|(what, folder)| {
+            let (count, bytes) = weigh(&folders.data().join(folder));
+            Kept { what, count, bytes }
+        })
+        .collect();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&kept).expect("types of our own serialise"));
+        return Ok(());
+    }
+    println!("{}", folders.data().display());
+    for one in &kept {
+        println!("  {:<10} {:>9} files {:>12}", one.what, one.count, HumanBytes(one.bytes));
+    }
+    Ok(())
+}
+
+/// Files and bytes below a folder. Layers belong to the jails' ids, and what is closed in them
+/// is not counted.
+fn weigh(folder: &Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    let mut todo = vec![folder.to_owned()];
+    let (mut count, mut bytes) = (0, 0);
+    while let Some(folder) = todo.pop() {
+        let Ok(entries) = fs::read_dir(folder) else { continue };
+        for entry in entries.flatten() {
+            let Ok(about) = entry.metadata() else { continue };
+            if about.is_dir() {
+                todo.push(entry.path());
+            } else {
+                count += 1;
+                bytes += about.blocks() * 512;
+            }
+        }
+    }
+    (count, bytes)
+}
+
+fn collect(
+    folders: &Folders,
+    unused: u32,
+    forget: Option<u32>,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let _alone = folders.alone()?;
+    let day = Duration::from_secs(24 * 3600);
+    let (layers, freed) = collect_layers(folders, day * unused, dry_run)?;
+    let word = if dry_run { "would remove" } else { "removed" };
+    println!("{word} {layers} layers, {}", HumanBytes(freed));
+    let (blobs, freed) = collect_blobs(folders, forget, dry_run)?;
+    println!("{word} {blobs} blobs, {}", HumanBytes(freed));
+    Ok(())
+}
+
+fn collect_layers(
+    folders: &Folders,
+    unused: Duration,
+    dry_run: bool,
+) -> Result<(u64, u64), Failure> {
+    let worker = WorkerFolders::open(folders.data()).map_err(doing("opening kiln's folders"))?;
+    let layers = Layers::open(&worker.layers())?;
+    let launcher =
+        Launcher::new(role::own_program()?, vec![role::KEEPER.to_owned()], Controllers::None);
+    let now = SystemTime::now();
+    let (mut count, mut freed) = (0, 0);
+    for (key, used) in layers.list()? {
+        if now.duration_since(used).unwrap_or_default() < unused {
+            continue;
+        }
+        let bytes = weigh(&worker.layers().join(key.hex())).1;
+        if !dry_run {
+            let Some(retired) = layers.retire(key)? else { continue };
+            remove_layer(&retired, &worker, &launcher)?;
+        }
+        count += 1;
+        freed += bytes;
+    }
+    Ok((count, freed))
+}
+
+/// A layer's files belong to the jails' ids: a jail's root removes them.
+fn remove_layer(
+    retired: &Path,
+    worker: &WorkerFolders,
+    launcher: &Launcher,
+) -> Result<(), Failure> {
+    // Any slot's ids will do: layers are owned by those that all slots share.
+    let _slots = Slots::open(worker.clone(), 1)?;
+    let ids = IdMap::of_slot(0)
+        .map_err(|error| doing("finding ids for a jail")(std::io::Error::other(error)))?;
+    let plan = Plan::that_cleans(retired.to_owned(), ids);
+    let never = Cancel::new().map_err(doing("preparing to clean"))?;
+    launcher.run(&plan, &never, &mut |_| Ok(()))?;
+    fs::remove_dir(retired).map_err(doing(format!("removing {}", retired.display())))
+}
+
+fn collect_blobs(
+    folders: &Folders,
+    forget: Option<u32>,
+    dry_run: bool,
+) -> Result<(u64, u64), Failure> {
+    let cas = Cas::open(&folders.blobs())?;
+    let kept = kept(folders, &cas, forget, dry_run)?;
+    let (mut count, mut freed) = (0, 0);
+    for (digest, size) in cas.list()? {
+        if kept.contains(&digest) {
+            continue;
+        }
+        if !dry_run {
+            cas.remove(&digest)?;
+        }
+        count += 1;
+        freed += size;
+    }
+    Ok((count, freed))
+}
+
+/// Everything that a kept build names, with what its lock names, and every kept snapshot's
+/// metadata: what a rebuild would need.
+fn kept(
+    folders: &Folders,
+    cas: &Cas,
+    forget: Option<u32>,
+    dry_run: bool,
+) -> Result<BTreeSet<Digest>, Failure> {
+    const LOCK_CAP: u64 = 64 << 20;
+    let runtime = tokio::runtime::Runtime::new().map_err(doing("starting the runtime"))?;
+    let KeptByStore { locks, blobs } = runtime.block_on(async {
+        let store = Store::open(&folders.data().join("kiln.db")).await?;
+        if let (Some(days), false) = (forget, dry_run) {
+            let day = 24 * 3600 * 1000;
+            store.forget(now() - i64::from(days) * day).await?;
+        }
+        store.kept().await
+    })?;
+    let mut kept: BTreeSet<Digest> = blobs.into_iter().collect();
+    for digest in locks {
+        // A lock that cannot be read names nothing that could be kept for it.
+        let lock = cas.read_to_vec(&digest, LOCK_CAP).ok();
+        if let Some(lock) = lock.and_then(|bytes| kiln_parse::lock::read(&bytes).ok()) {
+            kept.extend(lock.every_package().map(|package| package.digest));
+        }
+        kept.insert(digest);
+    }
+    let fetcher = {
+        let _inside = runtime.enter();
+        kiln_fetch::Fetcher::new(cas.clone(), kiln_fetch::Options::default())?
+    };
+    let repos =
+        kiln_repo::Repos::open(fetcher, &folders.snapshots(), kiln_repo::Options::default())?;
+    kept.extend(repos.in_use()?);
+    Ok(kept)
+}
