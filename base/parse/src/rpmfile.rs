@@ -126,7 +126,8 @@ impl Facts {
         };
         let (requires, has_dynamic_requires) = requires_of(metadata)?;
         let source_files = if is_source { source_files_of(metadata)? } else { Vec::new() };
-        let times = metadata.header.get_entry_data_as_u32_array(rpm::IndexTag::RPMTAG_CHANGELOGTIME);
+        let times =
+            metadata.header.get_entry_data_as_u32_array(rpm::IndexTag::RPMTAG_CHANGELOGTIME);
         Ok(Self {
             nevra,
             header_arch,
