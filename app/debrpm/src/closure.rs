@@ -132,12 +132,18 @@ fn choose<'a>(
     if candidates.iter().flatten().any(|candidate| chosen.contains(candidate.name.as_str())) {
         return Ok(None);
     }
+    let mut best = None;
     for (relation, candidates) in clause.iter().zip(&candidates) {
         let preferred = policy.preferred(relation.name);
-        let best = candidates.iter().find(|candidate| Some(candidate.name.as_str()) == preferred);
-        if let Some(best) = best.or(candidates.first()) {
-            return Ok(Some(best));
+        let liked = candidates.iter().find(|candidate| Some(candidate.name.as_str()) == preferred);
+        let fine = candidates.iter().find(|candidate| !policy.avoids(&candidate.name));
+        if let Some(found) = liked.or(fine) {
+            return Ok(Some(found));
         }
+        best = best.or(candidates.first().copied());
+    }
+    if best.is_some() {
+        return Ok(best);
     }
     let clause: Vec<&str> = clause.iter().map(|relation| relation.name).collect();
     Err(DebrpmError::Unsatisfied {

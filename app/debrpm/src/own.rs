@@ -31,6 +31,9 @@ struct Own {
     summary: String,
     #[serde(default)]
     requires: Vec<String>,
+    /// The Debian package that it belongs to: where the plan lacks that, there is no use for it.
+    #[serde(default)]
+    with: Option<String>,
     #[serde(default)]
     provides: Vec<String>,
     /// Folders to their modes, in octal.
@@ -111,7 +114,9 @@ pub(crate) fn recipes(
 ) -> Result<Vec<Recipe>, DebrpmError> {
     let mut recipes = Vec::new();
     for own in table()? {
-        recipes.push(recipe(&own, values));
+        if own.with.as_ref().is_none_or(|debian| named.contains_key(debian)) {
+            recipes.push(recipe(&own, values));
+        }
     }
     for (set, seeds) in &values.plan.sets {
         let name = format!("kiln-set-{set}");

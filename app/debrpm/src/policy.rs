@@ -14,6 +14,7 @@ use crate::error::DebrpmError;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Policy {
     cut: BTreeSet<String>,
+    avoid: BTreeSet<String>,
     drop: Vec<String>,
     keep: Vec<String>,
     relocate: Vec<String>,
@@ -22,6 +23,8 @@ pub(crate) struct Policy {
     pub(crate) alternatives: BTreeMap<String, String>,
     #[serde(rename = "link")]
     links: Vec<AddedLink>,
+    #[serde(rename = "join")]
+    joins: Vec<Join>,
     #[serde(rename = "without")]
     withouts: Vec<Without>,
     #[serde(rename = "edit")]
@@ -38,6 +41,15 @@ pub(crate) struct AddedLink {
     package: String,
     pub(crate) path: String,
     pub(crate) target: String,
+}
+
+/// A file that is put together from others.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Join {
+    package: String,
+    path: String,
+    from: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,6 +102,11 @@ impl Policy {
         self.cut.contains(name)
     }
 
+    /// Whether the package is not to be chosen where something else would do.
+    pub(crate) fn avoids(&self, package: &str) -> bool {
+        self.avoid.contains(package)
+    }
+
     /// The package to take for a name, where several would do.
     pub(crate) fn preferred(&self, name: &str) -> Option<&str> {
         self.prefer.get(name).map(String::as_str)
@@ -108,6 +125,11 @@ impl Policy {
             .iter()
             .map(|without| Ok((without.package.as_str(), fill.regex(&without.path)?)))
             .collect::<Result<_, DebrpmError>>()?;
+        let joins = self
+            .joins
+            .iter()
+            .map(|join| Ok((join, fill.regex(&join.from)?)))
+            .collect::<Result<_, DebrpmError>>()?;
         let splits = self
             .splits
             .iter()
@@ -118,6 +140,7 @@ impl Policy {
             keep: fill.set(&self.keep)?,
             relocate: fill.set(&self.relocate)?,
             links: &self.links,
+            joins,
             withouts,
             edits,
             splits,
@@ -160,6 +183,7 @@ pub(crate) struct Rules<'a> {
     keep: RegexSet,
     relocate: RegexSet,
     links: &'a [AddedLink],
+    joins: Vec<(&'a Join, Regex)>,
     withouts: Vec<(&'a str, Regex)>,
     edits: Vec<(Regex, FileEdit)>,
     splits: Vec<(&'a Split, RegexSet)>,
@@ -173,6 +197,7 @@ impl Rules<'_> {
         FilePolicy {
             rules: self,
             links: self.links.iter().filter(|link| link.package == package).collect(),
+            joins: self.joins.iter().filter(|(join, _)| join.package == package).collect(),
             withouts: withouts.map(|(_, path)| path).collect(),
             edits: edits.map(|(_, edit)| edit).collect(),
             splits: self.splits.iter().filter(|(split, _)| split.package == package).collect(),
@@ -186,6 +211,7 @@ pub(crate) struct FilePolicy<'a> {
     rules: &'a Rules<'a>,
     /// Links to add.
     pub(crate) links: Vec<&'a AddedLink>,
+    joins: Vec<&'a (&'a Join, Regex)>,
     withouts: Vec<&'a Regex>,
     edits: Vec<&'a FileEdit>,
     splits: Vec<&'a (&'a Split, RegexSet)>,
@@ -243,6 +269,11 @@ impl<'a> FilePolicy<'a> {
             }
         }
         Ok(text)
+    }
+
+    /// Files to put together: the path of each, and what tells which files it is made from.
+    pub(crate) fn joins(&self) -> impl Iterator<Item = (&'a str, &'a Regex)> {
+        self.joins.iter().map(|(join, from)| (join.path.as_str(), from))
     }
 
     /// The part of the package that the file at `path` goes to; none: the main one.

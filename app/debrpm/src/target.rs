@@ -45,7 +45,7 @@ pub(crate) fn write(work: &Work, plan: &Plan, arch: Arch) -> Result<PathBuf, Deb
         "name": name,
         "summary": format!("kiln's trial distribution, made from Debian {} ({})", number, plan.suite),
         "arch": arch.rpm,
-        "macros": { "dist": values.dist() },
+        "macros": { "dist": format!("%{{?distprefix}}{}", values.dist()) },
         "rpm": { "toolbox": profiles.toolbox },
         "profile": by_name,
         "repo": [{

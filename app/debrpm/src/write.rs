@@ -112,7 +112,7 @@ fn add(builder: &mut PackageBuilder, entry: &Entry, content: Vec<u8>) -> Result<
     let options = match &entry.what {
         What::Folder => FileOptions::dir(&entry.path).mode(FileMode::dir(entry.mode)),
         What::Link(target) => FileOptions::symlink(&entry.path, target),
-        What::Slice { .. } | What::Text(_) => {
+        What::Slice { .. } | What::Joined(_) | What::Text(_) => {
             FileOptions::new(&entry.path).mode(FileMode::regular(entry.mode))
         }
     };
@@ -129,7 +129,9 @@ fn add(builder: &mut PackageBuilder, entry: &Entry, content: Vec<u8>) -> Result<
         What::Slice { hard: Some(identity), .. } => {
             builder.with_file_contents(content, options.hardlink(identity))?
         }
-        What::Slice { .. } | What::Text(_) => builder.with_file_contents(content, options)?,
+        What::Slice { .. } | What::Joined(_) | What::Text(_) => {
+            builder.with_file_contents(content, options)?
+        }
     };
     Ok(())
 }
@@ -141,15 +143,22 @@ fn content(
     policy: Option<&FilePolicy<'_>>,
     relocation: &Relocation,
 ) -> Result<Vec<u8>, DebrpmError> {
-    let (at, size, change) = match &entry.what {
+    let slice = |at: u64, size: u64| {
+        data.get(at as usize..(at + size) as usize).ok_or_else(|| DebrpmError::Deb {
+            package: entry.path.clone(),
+            why: "its archive ends before the file does".to_owned(),
+        })
+    };
+    let (slice, change) = match &entry.what {
         What::Folder | What::Link(_) => return Ok(Vec::new()),
         What::Text(text) => return Ok(text.clone().into_bytes()),
-        What::Slice { at, size, change, .. } => (*at as usize, *size as usize, change),
+        What::Joined(parts) => {
+            let parts: Result<Vec<&[u8]>, _> =
+                parts.iter().map(|(at, size)| slice(*at, *size)).collect();
+            return Ok(parts?.concat());
+        }
+        What::Slice { at, size, change, .. } => (slice(*at, *size)?, change),
     };
-    let slice = data.get(at..at + size).ok_or_else(|| DebrpmError::Deb {
-        package: entry.path.clone(),
-        why: "its archive ends before the file does".to_owned(),
-    })?;
     match (change, policy) {
         (Change::Relocate, _) => Ok(relocation.apply(slice)),
         (Change::Edit(path), Some(policy)) => policy.edit(path, relocation.apply(slice)),

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use regex::Regex;
+
 use super::paths::{Layout, parent, relative};
 use super::{Change, Entry, Mark, What};
 use crate::error::DebrpmError;
@@ -27,29 +29,27 @@ pub(crate) fn lay_out<'a>(
     let mut parts: BTreeMap<&str, Part<'a>> = BTreeMap::from([("", Part::default())]);
     parts.extend(policy.parts().map(|split| (split.into.as_str(), Part::default())));
     let mut taken = BTreeSet::new();
-    let hard: BTreeSet<&str> = scan.members.iter().filter_map(hard_target).collect();
+    let twins = Twins::of(scan);
     for member in scan.members.iter().filter(|member| !policy.drops(&member.path)) {
         let path = layout.place(&member.path);
         let known_folder = member.kind == Kind::Folder && folders.contains(&path);
         if known_folder || !taken.insert(path.clone()) {
             continue;
         }
-        let Some(what) = contents(member, scan, layout, policy, &hard)? else { continue };
-        let config = scan.conffiles.contains(&member.path);
-        let mark = match (&what, config) {
-            (What::Slice { .. }, true) => Mark::Config,
-            (What::Slice { .. }, _) if path.ends_with("/copyright") => Mark::License,
-            _ => Mark::Plain,
-        };
+        // Two names of one file have one owner, one mode and one time.
+        let file = twins.first(member)?;
+        let Some(what) = contents(member, file, layout, policy, &twins) else { continue };
+        let mark = mark(scan, &what, member);
         let part = policy.part(&path).map_or("", |split| split.into.as_str());
         let part = parts.entry(part).or_default();
-        let (user, group) = (member.user.clone(), member.group.clone());
-        let (mode, mtime) = (member.mode, member.mtime);
+        let (user, group) = (file.user.clone(), file.group.clone());
+        let (mode, mtime) = (file.mode, file.mtime);
         part.entries.push(Entry { path, mode, user, group, mtime, what, mark });
         part.members.push(member);
     }
     let mtime = scan.members.iter().map(|member| member.mtime).max().unwrap_or_default();
     let main = parts.entry("").or_default();
+    main.entries.extend(policy.joins().map(|(path, from)| joined(scan, path, from, mtime)));
     let added = policy.links.iter().map(|link| (&link.path, &link.target));
     for (path, target) in added.chain(alternatives.iter().map(|(link, target)| (link, target))) {
         if taken.insert(path.clone()) && !policy.drops(path) {
@@ -62,11 +62,65 @@ pub(crate) fn lay_out<'a>(
     Ok(parts)
 }
 
-fn hard_target(member: &Member) -> Option<&str> {
-    match &member.kind {
-        Kind::Hard(target) => Some(target),
-        _ => None,
+/// Which names stand for the same file.
+struct Twins<'a> {
+    scan: &'a Scan,
+    /// Files that have a second name that rpm is told the same about.
+    shared: BTreeSet<&'a str>,
+}
+
+impl<'a> Twins<'a> {
+    fn of(scan: &'a Scan) -> Self {
+        let conffile = |path: &String| scan.conffiles.contains(path);
+        let shared = scan.members.iter().filter_map(|member| match &member.kind {
+            Kind::Hard(target) if !conffile(&member.path) && !conffile(target) => {
+                Some(target.as_str())
+            }
+            _ => None,
+        });
+        Self { scan, shared: shared.collect() }
     }
+
+    /// The member that has the bytes and the owner of `member`: itself, or the one that it is a
+    /// second name of.
+    fn first(&self, member: &'a Member) -> Result<&'a Member, DebrpmError> {
+        let Kind::Hard(target) = &member.kind else { return Ok(member) };
+        let found = self
+            .scan
+            .members
+            .iter()
+            .find(|other| other.path == *target && matches!(other.kind, Kind::File { .. }));
+        found.ok_or_else(|| DebrpmError::Deb {
+            package: member.path.clone(),
+            why: format!("it is the same file as {target}, which is not there"),
+        })
+    }
+}
+
+fn mark(scan: &Scan, what: &What, member: &Member) -> Mark {
+    match what {
+        What::Slice { .. } if scan.conffiles.contains(&member.path) => Mark::Config,
+        What::Slice { .. } if member.path.ends_with("/copyright") => Mark::License,
+        _ => Mark::Plain,
+    }
+}
+
+/// A file that is put together from those whose paths match.
+fn joined(scan: &Scan, path: &str, from: &Regex, mtime: u32) -> Entry {
+    let mut found: Vec<(&str, (u64, u64))> = scan
+        .members
+        .iter()
+        .filter(|member| from.is_match(&member.path))
+        .filter_map(|member| match member.kind {
+            Kind::File { at, size } => Some((member.path.as_str(), (at, size))),
+            _ => None,
+        })
+        .collect();
+    found.sort_unstable();
+    let root = || "root".to_owned();
+    let what = What::Joined(found.into_iter().map(|(_, part)| part).collect());
+    let (user, group, mark) = (root(), root(), Mark::Plain);
+    Entry { path: path.to_owned(), mode: 0o644, user, group, mtime, what, mark }
 }
 
 /// A link to a file of the distribution.
@@ -80,32 +134,25 @@ fn link(path: &str, target: &str, mtime: u32) -> Entry {
     Entry { path: path.to_owned(), mode: 0o777, user: root(), group: root(), mtime, what, mark }
 }
 
-/// What an entry holds; `None` for a link that has become what it points to.
+/// What an entry holds; `None` for a link that has become what it points to. `file` is the
+/// member that has its bytes.
 fn contents(
     member: &Member,
-    scan: &Scan,
+    file: &Member,
     layout: Layout<'_>,
     policy: &FilePolicy<'_>,
-    hard: &BTreeSet<&str>,
-) -> Result<Option<What>, DebrpmError> {
-    Ok(match &member.kind {
-        Kind::Folder => Some(What::Folder),
-        Kind::Link(target) => layout.target(&member.path, target).map(What::Link),
-        Kind::File { at, size } => {
-            let identity = hard.contains(member.path.as_str()).then(|| member.path.clone());
+    twins: &Twins<'_>,
+) -> Option<What> {
+    match (&member.kind, &file.kind) {
+        (Kind::Folder, _) => Some(What::Folder),
+        (Kind::Link(target), _) => layout.target(&member.path, target).map(What::Link),
+        (_, Kind::File { at, size }) => {
+            let shared = twins.shared.contains(file.path.as_str());
+            let identity = shared.then(|| file.path.clone());
             Some(slice(*at, *size, identity, &member.path, policy))
         }
-        Kind::Hard(target) => {
-            let of = scan.members.iter().find(|other| other.path == *target);
-            let Some(Kind::File { at, size }) = of.map(|other| &other.kind) else {
-                return Err(DebrpmError::Deb {
-                    package: member.path.clone(),
-                    why: format!("it is the same file as {target}, which is not there"),
-                });
-            };
-            Some(slice(*at, *size, Some(target.clone()), &member.path, policy))
-        }
-    })
+        _ => None,
+    }
 }
 
 fn slice(at: u64, size: u64, hard: Option<String>, path: &str, policy: &FilePolicy<'_>) -> What {

@@ -154,6 +154,8 @@ pub(crate) enum What {
         change: Change,
         hard: Option<String>,
     },
+    /// Parts of the Debian package's data archive, one after the other: where, and how long.
+    Joined(Vec<(u64, u64)>),
     /// Text of our own.
     Text(String),
 }
