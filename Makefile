@@ -1,0 +1,31 @@
+# The entry to kiln for those who work on it. Nothing here needs root but installing what
+# scripts/setup names; whoever is root gets a user of its own for all that builds.
+
+.PHONY: help demo test test-all bench check fmt
+
+help:
+	@echo 'make demo      build kiln, a distribution, and a real package in a jail'
+	@echo 'make test      what has to pass before a change lands'
+	@echo 'make test-all  that, and the slow lanes: real packages, each twice; attacks; bad input'
+	@echo 'make bench     the figures of docs/bench.md, beside rpmbuild, rpm and dnf'
+	@echo 'make check     formatting, lints, licences'
+
+demo:
+	@scripts/demo
+
+test:
+	@scripts/setup test
+	cargo fmt --check
+	cargo build --locked --workspace
+	@scripts/as-user true
+	KILN_TRIAL=$$(scripts/trial small) cargo nextest run --locked --workspace
+
+check:
+	@scripts/setup demo
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; \
+	else echo 'licences: skipped, because cargo-deny is not installed'; fi
+
+fmt:
+	cargo fmt
