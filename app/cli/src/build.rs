@@ -5,17 +5,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use console::style;
-use kiln_flow::Submission;
-use kiln_model::{Foreign, JobState, LeaseKey, Target};
+use kiln_model::{Foreign, JobState, LeaseKey, Stage};
 use kiln_store::{Artifact, StageRecord};
 
+use crate::chain::Chain;
 use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::local::Local;
-use crate::options::BuildOptions;
+use crate::options::{BuildOptions, BuildPlan};
 use crate::results::{self, Outcome};
 use crate::sources::{self, Given};
-use crate::target::find_target;
 use crate::ui::{Ui, Verbosity};
 
 /// What `kiln build` takes.
@@ -27,6 +26,10 @@ pub(crate) struct Arguments {
     /// Where results go: a folder for each package in it
     #[arg(long, value_name = "DIR", default_value = "results")]
     results: PathBuf,
+
+    /// Each sees the RPMs of those before it; the first that fails ends it
+    #[arg(long)]
+    chain: bool,
 
     /// Print result.json alone on standard output
     #[arg(long)]
@@ -50,26 +53,28 @@ pub(crate) struct Record {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     arguments.options.require_local("build")?;
     let folders = Folders::find()?;
-    let target = find_target(&arguments.options.target(&folders)?)?;
+    let plan = arguments.options.plan(&folders)?;
     let verbosity = match (arguments.json, arguments.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Log,
         _ => Verbosity::Stages,
     };
     let ui = Ui::new(verbosity);
-    let local = Local::open(&folders, target.clone(), Arc::clone(&ui))?;
+    let local = Local::open(&folders, plan.target.clone(), Arc::clone(&ui))?;
     let given: Vec<Given> = arguments
         .sources
         .iter()
         .map(|path| sources::take(path, &local.cas))
         .collect::<Result<_, _>>()?;
-    let mut session = Session { arguments, target: &target, local: &local, ui: &ui };
+    let chain = arguments.chain.then(|| Chain::begin(&folders)).transpose()?;
+    let mut session = Session { arguments, plan: &plan, chain, local: &local, ui: &ui };
     session.build_all(given)
 }
 
 struct Session<'a> {
     arguments: &'a Arguments,
-    target: &'a Target,
+    plan: &'a BuildPlan,
+    chain: Option<Chain>,
     local: &'a Local,
     ui: &'a Arc<Ui>,
 }
@@ -78,13 +83,25 @@ impl Session<'_> {
     /// Builds one after the other; the exit code is that of the gravest fault.
     fn build_all(&mut self, given: Vec<Given>) -> Result<ExitCode, Failure> {
         let mut outcomes = Vec::new();
-        for one in given {
+        let mut given = given.into_iter();
+        for one in given.by_ref() {
             let outcome = self.build(one)?;
-            let is_cancelled = outcome.state == JobState::Cancelled;
+            let is_last = match (&outcome.state, &mut self.chain) {
+                (JobState::Built, None) => false,
+                (JobState::Built, Some(chain)) => {
+                    self.local.use_own(chain.add(&outcome.artifacts, &self.local.cas)?);
+                    false
+                }
+                (JobState::Cancelled, _) => true,
+                (_, chain) => chain.is_some(),
+            };
             outcomes.push(outcome);
-            if is_cancelled {
+            if is_last {
                 break;
             }
+        }
+        for Given { title, .. } in given {
+            self.ui.line(&format!("{title} was not tried"));
         }
         if self.arguments.json {
             print_json(&outcomes);
@@ -93,11 +110,8 @@ impl Session<'_> {
     }
 
     fn build(&self, given: Given) -> Result<Outcome, Failure> {
-        let Given { title, source } = given;
-        self.ui.heading(&format!("{title} for {}", self.target.name));
-        let settings = self.arguments.options.settings(self.target)?;
-        let limits = self.arguments.options.limits()?;
-        let submission = Submission { title, source, settings, limits };
+        self.ui.heading(&format!("{} for {}", given.title, self.plan.target.name));
+        let submission = self.plan.submission(given, &self.local.cas)?;
         let (job, key) = self.local.build(submission)?;
         self.ui.end();
         let Record { stages, artifacts } = self.local.record(job.id)?;
@@ -131,13 +145,16 @@ impl Session<'_> {
         }
     }
 
-    /// The last lines of the build's log, made harmless.
+    /// The last lines of what ran when it failed, made harmless; nothing where nothing ran.
     fn tell_end_of_log(&self, key: LeaseKey) {
         const LINES: usize = 15;
-        if self.arguments.verbose {
-            return;
-        }
-        let tail = self.local.flow.logs().tail(key, "build", 16 << 10).unwrap_or_default();
+        let log = match self.ui.stage() {
+            _ if self.arguments.verbose => return,
+            Some(Stage::Prepare | Stage::Run) => "build",
+            Some(Stage::Materialise) => "root",
+            _ => return,
+        };
+        let tail = self.local.flow.logs().tail(key, log, 16 << 10).unwrap_or_default();
         let text = String::from_utf8_lossy(&tail);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         for line in &lines[lines.len().saturating_sub(LINES)..] {

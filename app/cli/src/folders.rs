@@ -16,6 +16,8 @@ use crate::failure::{Failure, doing};
 ///   snapshots.v1/    generations of upstream repositories
 ///   solved.v1/       what the solver has answered
 ///   logs.v1/         logs of attempts
+///   chains.v1/       repositories of chains under way
+///   records.v1/      what rpm-md says of packages that were built here
 ///   layers.v1/ slots.v1/ scratch.v1/    the worker's
 /// $KILN_DIR/config, or $XDG_CONFIG_HOME/kiln, or ~/.config/kiln
 ///   targets/NAME.toml
@@ -62,6 +64,11 @@ impl Folders {
     /// Generations of upstream repositories.
     pub(crate) fn snapshots(&self) -> PathBuf {
         self.data.join("snapshots.v1")
+    }
+
+    /// Repositories of chains under way.
+    pub(crate) fn chains(&self) -> PathBuf {
+        self.data.join("chains.v1")
     }
 
     /// Says that this process uses what is kept, for as long as the file is held.

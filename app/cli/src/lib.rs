@@ -6,12 +6,15 @@
 
 mod build;
 mod cache;
+mod chain;
 mod debrpm;
 mod doctor;
 mod failure;
 mod folders;
+mod given_lock;
 mod local;
 mod lock;
+mod mock_facts;
 mod options;
 mod pages;
 mod results;

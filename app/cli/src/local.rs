@@ -13,7 +13,7 @@ use kiln_cas::Cas;
 use kiln_fetch::Fetcher;
 use kiln_flow::{Flow, FlowSettings, Logs, Own, Submission};
 use kiln_jail::{Cancel, Controllers, Launcher};
-use kiln_model::{JobId, LeaseKey, LockedPackage, Report, Stage, Target};
+use kiln_model::{JobId, LeaseKey, Lock, LockedPackage, Report, Stage, Target};
 use kiln_repo::Repos;
 use kiln_resolve::{Resolver, SolverLink, SolverSpawn};
 use kiln_store::{JobRecord, Store};
@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 use crate::failure::doing;
 use crate::folders::Folders;
 use crate::ui::Ui;
-use crate::{Failure, role};
+use crate::{Failure, mock_facts, role};
 
 /// Everything that building on this machine takes.
 pub(crate) struct Local {
@@ -117,6 +117,12 @@ impl Local {
         let result = self.agent.lock(&lease, &slot, &control, &self.cancel);
         self.end(&lease, &slot, Ending::Cancelled)?;
         result.map_err(|error| Failure(error.report()))
+    }
+
+    /// A lock that this made, as mock writes it.
+    pub(crate) fn mock_lock(&self, lock: &Lock) -> Result<Vec<u8>, Failure> {
+        let facts = mock_facts::of(lock, &self.flow, &self.cas)?;
+        Ok(kiln_parse::mock_lock::to_bytes(lock, &facts)?)
     }
 
     /// What is known of a job.

@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use kiln_flow::Submission;
 use kiln_model::{Foreign, Lock};
 
 use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::local::Local;
 use crate::options::BuildOptions;
-use crate::sources::{self, Given};
-use crate::target::find_target;
+use crate::sources;
 use crate::ui::{Ui, Verbosity};
 
 /// What `kiln lock` takes.
@@ -22,9 +20,13 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     options: BuildOptions,
 
-    /// Where the lock goes; '-' is standard output
-    #[arg(long, short, value_name = "FILE", default_value = "kiln.lock")]
-    output: PathBuf,
+    /// Where the lock goes: kiln.lock, or mock's buildroot_lock.json; '-' is standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Write it as mock does, for 'mock --hermetic-build'
+    #[arg(long, conflicts_with = "why")]
+    mock: bool,
 
     /// Tell why this package is in the buildroot, instead of writing the lock
     #[arg(long, value_name = "PACKAGE")]
@@ -38,26 +40,29 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     arguments.options.require_local("lock")?;
     let folders = Folders::find()?;
-    let target = find_target(&arguments.options.target(&folders)?)?;
+    let plan = arguments.options.plan(&folders)?;
     let ui = Ui::new(Verbosity::Stages);
-    let local = Local::open(&folders, target.clone(), Arc::clone(&ui))?;
-    let Given { title, source } = sources::take(&arguments.source, &local.cas)?;
-    ui.heading(&format!("{title} for {}", target.name));
-    let settings = arguments.options.settings(&target)?;
-    let limits = arguments.options.limits()?;
-    let resolved = local.lock(Submission { title, source, settings, limits })?;
+    let local = Local::open(&folders, plan.target.clone(), Arc::clone(&ui))?;
+    let given = sources::take(&arguments.source, &local.cas)?;
+    ui.heading(&format!("{} for {}", given.title, plan.target.name));
+    let lock = local.lock(plan.submission(given, &local.cas)?)?.lock;
     ui.end();
-    match &arguments.why {
-        Some(package) => tell_why(&resolved.lock, package)?,
-        None => write(&resolved.lock, &arguments.output)?,
+    if let Some(package) = &arguments.why {
+        tell_why(&lock, package)?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let (bytes, usual) = match arguments.mock {
+        true => (local.mock_lock(&lock)?, "buildroot_lock.json"),
+        false => (kiln_parse::lock::to_bytes(&lock), "kiln.lock"),
+    };
+    let to = arguments.output.as_deref().unwrap_or(Path::new(usual));
+    write(&bytes, to, lock.packages.len())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(lock: &Lock, to: &Path) -> Result<(), Failure> {
-    let bytes = kiln_parse::lock::to_bytes(lock);
+fn write(bytes: &[u8], to: &Path, count: usize) -> Result<(), Failure> {
     if to == Path::new("-") {
-        print!("{}", String::from_utf8_lossy(&bytes));
+        print!("{}", String::from_utf8_lossy(bytes));
         return Ok(());
     }
     fs::write(to, bytes).map_err(|error| {
@@ -65,7 +70,7 @@ fn write(lock: &Lock, to: &Path) -> Result<(), Failure> {
         failure.0.causes.push(error.to_string());
         failure
     })?;
-    println!("{} packages in {}", lock.packages.len(), to.display());
+    println!("{count} packages in {}", to.display());
     Ok(())
 }
 

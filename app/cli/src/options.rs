@@ -1,12 +1,40 @@
 //! What the verbs that make a buildroot have in common.
 
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 
-use kiln_model::{Limits, Target};
+use kiln_cas::Cas;
+use kiln_flow::Submission;
+use kiln_model::{Limits, Lock, Target};
 use kiln_wire::worker::Settings;
 
 use crate::Failure;
 use crate::folders::Folders;
+use crate::given_lock::GivenLock;
+use crate::sources::Given;
+use crate::target::find_target;
+
+/// How packages are to be built, all of it known.
+#[derive(Debug)]
+pub(crate) struct BuildPlan {
+    pub(crate) target: Target,
+    settings: Settings,
+    lock: Option<Lock>,
+    limits: Limits,
+}
+
+impl BuildPlan {
+    /// What to submit for these sources; the lock they are built on goes into the store.
+    pub(crate) fn submission(&self, given: Given, cas: &Cas) -> Result<Submission, Failure> {
+        let Given { title, source } = given;
+        let lock = match &self.lock {
+            Some(lock) => Some(cas.insert_bytes(&kiln_parse::lock::to_bytes(lock))?),
+            None => None,
+        };
+        let settings = Settings { lock, ..self.settings.clone() };
+        Ok(Submission { title, source, settings, limits: self.limits.clone() })
+    }
+}
 
 /// How a package is built.
 #[derive(Debug, clap::Args)]
@@ -22,6 +50,11 @@ pub(crate) struct BuildOptions {
     /// The base profile: what the distribution promises, or the strict minimum without a compiler
     #[arg(long, value_name = "PROFILE", default_value = "distribution")]
     profile: String,
+
+    /// Resolve nothing anew: the buildroot is that of a kiln.lock, with its target, profile and
+    /// macros; or, as far as the target has them, of the packages in a buildroot_lock.json of mock
+    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    lock: Option<PathBuf>,
 
     /// Switch a build condition on (%bcond)
     #[arg(long, value_name = "NAME")]
@@ -55,10 +88,22 @@ impl BuildOptions {
         Err(Failure::caller("this kiln knows no server", Some(hint)))
     }
 
-    /// The target's name: as given, or the only one that this user has made.
-    pub(crate) fn target(&self, folders: &Folders) -> Result<String, Failure> {
+    /// Everything that decides how a package is built, put together and checked.
+    pub(crate) fn plan(&self, folders: &Folders) -> Result<BuildPlan, Failure> {
+        let given = self.lock.as_deref().map(GivenLock::read).transpose()?;
+        let target = find_target(&self.target(folders, given.as_ref())?)?;
+        let settings = self.settings(&target, given.as_ref())?;
+        let lock = given.and_then(GivenLock::into_lock);
+        Ok(BuildPlan { target, settings, lock, limits: self.limits()? })
+    }
+
+    /// The target's name: as given, or that of the lock, or the only one that this user has made.
+    fn target(&self, folders: &Folders, lock: Option<&GivenLock>) -> Result<String, Failure> {
         if let Some(target) = &self.target {
             return Ok(target.clone());
+        }
+        if let Some(GivenLock::Kiln(lock)) = lock {
+            return Ok(lock.target.to_string());
         }
         let own = crate::target::own_targets(folders);
         match &own[..] {
@@ -70,8 +115,11 @@ impl BuildOptions {
         }
     }
 
-    pub(crate) fn settings(&self, target: &Target) -> Result<Settings, Failure> {
-        let mut macros = target.macros.clone();
+    fn settings(&self, target: &Target, lock: Option<&GivenLock>) -> Result<Settings, Failure> {
+        let (mut macros, profile) = match lock {
+            Some(GivenLock::Kiln(lock)) => (lock.macros.clone(), lock.profile_name().to_owned()),
+            _ => (target.macros.clone(), self.profile.clone()),
+        };
         for definition in &self.define {
             let (name, body) = parse_macro(definition)?;
             macros.insert(name, body);
@@ -83,15 +131,17 @@ impl BuildOptions {
         Ok(Settings {
             target: target.name.clone(),
             arch: target.arch.clone(),
-            profile: self.profile.clone(),
+            profile,
             macros,
             with: self.with.clone(),
             without: self.without.clone(),
             jobs: self.jobs.unwrap_or(usual).clamp(1, 1024),
+            lock: None,
+            pins: lock.map_or_else(Vec::new, GivenLock::pins),
         })
     }
 
-    pub(crate) fn limits(&self) -> Result<Limits, Failure> {
+    fn limits(&self) -> Result<Limits, Failure> {
         let mut limits = Limits::default();
         for text in &self.limit {
             set_limit(&mut limits, text)?;

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use kiln_flow::Submission;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
@@ -16,8 +15,7 @@ use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::local::Local;
 use crate::options::BuildOptions;
-use crate::sources::{self, Given};
-use crate::target::find_target;
+use crate::sources;
 use crate::ui::{Ui, Verbosity};
 
 /// What `kiln shell` takes.
@@ -34,14 +32,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     arguments.options.require_local("shell")?;
     let folders = Folders::find()?;
-    let target = find_target(&arguments.options.target(&folders)?)?;
+    let plan = arguments.options.plan(&folders)?;
     let ui = Ui::new(Verbosity::Stages);
-    let local = Local::open(&folders, target.clone(), Arc::clone(&ui))?;
-    let Given { title, source } = sources::take(&arguments.source, &local.cas)?;
-    ui.heading(&format!("a shell for {title} on {}", target.name));
-    let settings = arguments.options.settings(&target)?;
-    let limits = arguments.options.limits()?;
-    let submission = Submission { title, source, settings, limits };
+    let local = Local::open(&folders, plan.target.clone(), Arc::clone(&ui))?;
+    let given = sources::take(&arguments.source, &local.cas)?;
+    ui.heading(&format!("a shell for {} on {}", given.title, plan.target.name));
+    let submission = plan.submission(given, &local.cas)?;
     local.shell(submission, &|terminal| {
         ui.end();
         attach(terminal);

@@ -76,6 +76,7 @@ impl Ui {
             state.downloads.clear();
             state.downloaded = 0;
         }
+        state.line.clear();
         state.stage = Some(stage);
         self.bar.reset_elapsed();
         self.bar.set_prefix(stage.word());
@@ -89,6 +90,11 @@ impl Ui {
         let time = format!("{:.1} s", ended.wall_ms as f64 / 1000.0);
         let word = style(ended.stage.word()).for_stderr().cyan();
         self.line(&format!("  {word:<12} {time:>8}  {}", ended.note));
+    }
+
+    /// The stage that has begun and not ended well.
+    pub(crate) fn stage(&self) -> Option<Stage> {
+        self.lock().stage
     }
 
     /// Takes the bar away: what follows is the result.

@@ -114,6 +114,11 @@ impl Lock {
         None
     }
 
+    /// The base profile's name, without its version.
+    pub fn profile_name(&self) -> &str {
+        self.profile.split_once('/').map_or(&self.profile, |(name, _)| name)
+    }
+
     /// Every RPM that the lock names, of the buildroot and of the toolbox.
     pub fn every_package(&self) -> impl Iterator<Item = &LockedPackage> {
         self.packages.iter().chain(&self.toolbox)

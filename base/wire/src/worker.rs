@@ -69,6 +69,13 @@ pub struct Settings {
     pub without: Vec<String>,
     /// How many processes a build may start at once (`-jN`), and how many CPUs it sees.
     pub jobs: u32,
+    /// The lock that it is built on, in the store: nothing is resolved anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Digest>,
+    /// What must be in the buildroot besides, each `name = version`: the packages of a list that
+    /// another program wrote.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<Requirement>,
 }
 
 /// What a worker asks while it holds a lease.

@@ -9,5 +9,5 @@ mod life;
 mod logs;
 
 pub use accept::AcceptError;
-pub use life::{Flow, FlowError, FlowSettings, Own, Submission};
+pub use life::{Flow, FlowError, FlowSettings, GivenLockError, Own, Submission};
 pub use logs::{LogError, Logs};

@@ -18,9 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kiln_cas::{Cas, CasError};
 use kiln_fetch::Progress;
 use kiln_model::{
-    Digest, Fault, Faulty, JobId, LeaseKey, Limits, Lock, LockedPackage, RepoSpec, Report,
-    Requirement, Target, TargetName,
+    Digest, Fault, Faulty, JobId, LeaseKey, Limits, Lock, LockedPackage, LockedSnapshot, RepoSpec,
+    Report, Requirement, Target, TargetName,
 };
+use kiln_parse::lock::LockError;
 use kiln_repo::{MetadataBlob, RepoError, Repos, Snapshot};
 use kiln_resolve::{Ask, FileLists, RepoUse, Resolution, ResolveError, Resolver, Trust};
 use kiln_store::{JobRecord, NewBuild, NewJob, StageRecord, Store, StoreError, Submitted};
@@ -119,14 +120,26 @@ pub enum FlowError {
         /// The profile.
         profile: String,
     },
-    /// A lock that names a repository which is not known in that generation.
-    #[error("nobody knows repo {repo} in the generation {repomd}")]
-    NoSnapshot {
-        /// The repository's id.
-        repo: String,
-        /// The generation.
-        repomd: Digest,
+    /// The lock that a build was to be made on is not one, or is of something else.
+    #[error("the build cannot be made on the lock {digest}")]
+    Lock {
+        /// Which.
+        digest: Digest,
+        /// Why not.
+        #[source]
+        source: GivenLockError,
     },
+}
+
+/// What is wrong with a lock that a build was to be made on.
+#[derive(Debug, thiserror::Error)]
+pub enum GivenLockError {
+    /// Not a lock that kiln reads.
+    #[error(transparent)]
+    Form(#[from] LockError),
+    /// Of another target.
+    #[error("it was made for target {0}")]
+    Target(TargetName),
 }
 
 impl Faulty for FlowError {
@@ -137,8 +150,7 @@ impl Faulty for FlowError {
             Self::Repo(error) => error.fault(),
             Self::Resolve(error) => error.fault(),
             Self::Accept(error) => error.fault(),
-            Self::NoTarget(_) | Self::NoProfile { .. } => Fault::Caller,
-            Self::NoSnapshot { .. } => Fault::Kiln,
+            Self::NoTarget(_) | Self::NoProfile { .. } | Self::Lock { .. } => Fault::Caller,
         }
     }
 
@@ -153,7 +165,7 @@ impl Faulty for FlowError {
             Self::NoProfile { target, .. } => {
                 Some(format!("'kiln target show {target}' shows its profiles"))
             }
-            Self::NoSnapshot { .. } => None,
+            Self::Lock { .. } => Some("'kiln lock' makes one for this target".to_owned()),
         }
     }
 }
@@ -214,19 +226,47 @@ impl Flow {
     pub async fn resolve(&self, request: &ResolveRequest) -> Result<Resolved, FlowError> {
         let job = self.held(request.key).await?;
         let (target, _) = self.target_of(&job.settings)?;
+        let resolved = match job.settings.lock {
+            Some(digest) => self.resolved_before(target, digest)?,
+            None => self.resolve_anew(target, &job, &request.requires).await?,
+        };
+        for one in [&resolved.base, &resolved.lock] {
+            let digest = self.cas.insert_bytes(&kiln_parse::lock::to_bytes(one))?;
+            self.store.note_lock(request.key, digest).await?;
+        }
+        Ok(resolved)
+    }
+
+    /// A lock that was given: it is the whole answer, whatever the package asks for. What it
+    /// lacks, rpmbuild names.
+    fn resolved_before(&self, target: &Target, digest: Digest) -> Result<Resolved, FlowError> {
+        let wrong = |source| FlowError::Lock { digest, source };
+        let bytes = self.cas.read_to_vec(&digest, kiln_parse::lock::LOCK_CAP as u64)?;
+        let lock = kiln_parse::lock::read(&bytes).map_err(|error| wrong(error.into()))?;
+        if lock.target != target.name {
+            return Err(wrong(GivenLockError::Target(lock.target)));
+        }
+        Ok(Resolved { base: lock.clone(), lock })
+    }
+
+    async fn resolve_anew(
+        &self,
+        target: &Target,
+        job: &JobRecord,
+        requires: &[Requirement],
+    ) -> Result<Resolved, FlowError> {
         let snapshots = self.snapshots(target).await?;
         let repos: Vec<RepoUse<'_>> = snapshots
             .iter()
             .map(|(snapshot, trust)| RepoUse { snapshot, trust: trust.clone() })
             .collect();
-        let ask = self.ask(target, &job, &repos, &request.requires);
+        let mut requires = [requires, &job.settings.pins].concat();
+        requires.sort();
+        requires.dedup();
+        let ask = self.ask(target, job, &repos, &requires);
         let Resolution { base, lock, refused, .. } = self.resolver.resolve(&ask, self).await?;
         for refusal in &refused {
             tracing::warn!(repo = refusal.repo, package = %refusal.package, "kept from standing in");
-        }
-        for one in [&base, &lock] {
-            let digest = self.cas.insert_bytes(&kiln_parse::lock::to_bytes(one))?;
-            self.store.note_lock(request.key, digest).await?;
         }
         Ok(Resolved { base, lock })
     }
@@ -237,20 +277,21 @@ impl Flow {
         key: LeaseKey,
         packages: &[&LockedPackage],
     ) -> Result<u64, FlowError> {
-        let missing: Vec<&LockedPackage> =
-            packages.iter().copied().filter(|one| !self.cas.has(&one.digest)).collect();
-        if missing.is_empty() {
-            return Ok(0);
-        }
         let job = self.held(key).await?;
         let (target, _) = self.target_of(&job.settings)?;
+        let is_missing = |one: &LockedPackage| !self.cas.has(&one.digest);
+        let missing = packages.iter().filter(|one| is_missing(one)).count() as u64;
+        // That the bytes are here doesn't say that anyone has looked at their signature.
+        if missing == 0 && !target.repos.iter().any(|repo| repo.check_packages) {
+            return Ok(0);
+        }
         let snapshots: Vec<Snapshot> =
             self.snapshots(target).await?.into_iter().map(|(snapshot, _)| snapshot).collect();
         let seconds = self.seconds();
         self.repos
-            .fetch_packages(&target.repos, &snapshots, &missing, seconds, &self.progress)
+            .fetch_packages(&target.repos, &snapshots, packages, seconds, &self.progress)
             .await?;
-        Ok(missing.len() as u64)
+        Ok(missing)
     }
 
     /// A stage of the worker's ended.
@@ -331,6 +372,12 @@ impl Flow {
 
     fn seconds(&self) -> u64 {
         ((self.now)() / 1000).unsigned_abs()
+    }
+
+    /// The generation of a repository that a lock given out by this flow was found in.
+    pub fn generation(&self, of: &LockedSnapshot) -> Option<Snapshot> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&(of.repo.clone(), of.repomd)).cloned()
     }
 
     /// The lock with that digest, as it was given out.

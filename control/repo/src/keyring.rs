@@ -227,6 +227,11 @@ fn check_kind(signature: &Signature, now: u64) -> Result<u64, SignatureError> {
     Ok(made)
 }
 
+/// The fingerprint or the id of the key that a signature says it is made with.
+pub(crate) fn issuer(signature: &[u8]) -> Option<String> {
+    read_signatures(signature).ok()?.first().map(issuer_of)
+}
+
 fn issuer_of(signature: &Signature) -> String {
     let prints = signature.issuer_fingerprint();
     let print = prints.first().map(|print| format!("{print:X}"));

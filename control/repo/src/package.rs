@@ -4,18 +4,23 @@ use std::io::{self, Read};
 
 use kiln_model::{Digest, Fault, Faulty, Foreign, Hasher, Nevra};
 use kiln_parse::checksum::Checksum;
+use kiln_parse::mock_lock;
 use kiln_parse::rpmfile::{HeadCap, RpmError};
 use kiln_parse::rpmhead::{Head, Tags};
+use md5::Md5 as Md5Hasher;
 use pgp::armor::Dearmor;
 use sha2::{Digest as _, Sha512};
 
-use crate::keyring::{Keyring, SignatureError};
+use crate::keyring::{self, Keyring, SignatureError};
 
 /// Tags of rpm's lib/rpmtag.h.
 mod tag {
     pub(super) const DSA_HEADER: u32 = 267;
     pub(super) const RSA_HEADER: u32 = 268;
     pub(super) const OPENPGP: u32 = 278;
+    /// In the signature header: over the main header and the payload.
+    pub(super) const MD5: u32 = 1004;
+    pub(super) const LICENSE: u32 = 1014;
     pub(super) const NAME: u32 = 1000;
     pub(super) const VERSION: u32 = 1001;
     pub(super) const RELEASE: u32 = 1002;
@@ -96,6 +101,31 @@ pub fn check_package(
     Ok(signer)
 }
 
+/// What mock's lock says of a package: what stands in its headers, unchecked. rpm 6 no longer
+/// writes the MD5 that mock goes by; then it is the one that rpm 4 would have written.
+pub fn mock_facts(from: &mut impl Read, url: String) -> Result<mock_lock::Facts, PackageError> {
+    let head = Head::read(from, HeadCap::BINARY).map_err(PackageError::Rpm)?;
+    let tags = head.signature();
+    let license = head.main().text(tag::LICENSE).unwrap_or_default();
+    let sigmd5 = match tags.blob(tag::MD5) {
+        Some(sigmd5) => sigmd5.to_vec(),
+        None => {
+            let mut hasher = Md5Hasher::new();
+            hasher.update(head.main_bytes());
+            hash(from, &mut hasher).map_err(PackageError::Io)?;
+            hasher.finalize().to_vec()
+        }
+    };
+    let signatures = signatures_of(&tags).map_err(PackageError::Signature)?;
+    let signer = signatures.first().and_then(|signature| keyring::issuer(signature));
+    Ok(mock_lock::Facts {
+        url,
+        license: String::from_utf8_lossy(license).into_owned(),
+        sigmd5: sigmd5.iter().map(|byte| format!("{byte:02x}")).collect(),
+        signature: signer.map(|id| id[id.len().saturating_sub(8)..].to_lowercase()),
+    })
+}
+
 /// Signatures over the main header, each a packet of its own.
 fn signatures_of(tags: &Tags<'_>) -> Result<Vec<Vec<u8>>, SignatureError> {
     let mut signatures = Vec::new();
@@ -161,10 +191,15 @@ fn sha256(from: &mut impl Read) -> io::Result<Digest> {
 
 fn sha512(from: &mut impl Read) -> io::Result<[u8; 64]> {
     let mut hasher = Sha512::new();
+    hash(from, &mut hasher)?;
+    Ok(hasher.finalize().into())
+}
+
+fn hash(from: &mut impl Read, hasher: &mut impl sha2::Digest) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         match from.read(&mut buffer)? {
-            0 => return Ok(hasher.finalize().into()),
+            0 => return Ok(()),
             count => hasher.update(&buffer[..count]),
         }
     }

@@ -396,6 +396,8 @@ mod tests {
             with: Vec::new(),
             without: Vec::new(),
             jobs: 2,
+            lock: None,
+            pins: Vec::new(),
         };
         let file = SourceFile { name: "x.src.rpm".into(), digest: Digest::of(b"x"), size: 1 };
         let job = NewJob { settings, limits: Limits::default() };

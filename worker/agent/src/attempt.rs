@@ -247,30 +247,42 @@ impl Attempt<'_> {
     /// Makes the source package anew in the base buildroot, with the target's own macros.
     fn prepare(&mut self, base: &Root) -> Result<Remade, AttemptError> {
         self.stage(Stage::Prepare, |attempt| {
-            let settings = &attempt.lease.settings;
-            let (input, steps) = match &attempt.lease.source {
-                Source::Srpm(file) => {
-                    let given = attempt.spec_of(file.digest)?;
-                    let spec = Spec::Unpacked(&given);
-                    let install = commands::install_source("source.src.rpm", settings);
-                    let steps = vec![install, commands::make_source(&spec, settings)];
-                    (vec![("source.src.rpm", file.digest)], steps)
-                }
-                Source::Folder { spec, files } => {
-                    let files = files.iter().map(|file| (file.name.as_str(), file.digest));
-                    (files.collect(), vec![commands::make_source(&Spec::Given(spec), settings)])
-                }
-            };
-            let wanted = attempt.rpmbuild_jail("prepare", base, steps, "SRPMS", ".src.rpm");
-            let limits = attempt.lease.limits.for_parsing();
-            let address_space = Some(limits.memory);
-            let ran =
-                attempt.run_on(wanted, &input, limits, address_space).map_err(unpack_fault)?;
-            let cpu = ran.cpu_ms();
-            let source = attempt.remade(ran)?;
+            let (mut source, mut cpu) = attempt.make_source(base, true)?;
+            if !source.facts.has_changelog {
+                // Only now is it known that nothing says of what time the package is.
+                let (again, more) = attempt.make_source(base, false)?;
+                (source, cpu) = (again, cpu + more);
+            }
             let note = source.artifact.name.clone();
             Ok((source, cpu, note))
         })
+    }
+
+    fn make_source(
+        &mut self,
+        base: &Root,
+        has_changelog: bool,
+    ) -> Result<(Remade, u64), AttemptError> {
+        let settings = &self.lease.settings;
+        let make = |spec: &Spec<'_>| commands::make_source(spec, settings, has_changelog);
+        let (input, steps) = match &self.lease.source {
+            Source::Srpm(file) => {
+                let given = self.spec_of(file.digest)?;
+                let install = commands::install_source("source.src.rpm", settings);
+                let steps = vec![install, make(&Spec::Unpacked(&given))];
+                (vec![("source.src.rpm", file.digest)], steps)
+            }
+            Source::Folder { spec, files } => {
+                let files = files.iter().map(|file| (file.name.as_str(), file.digest));
+                (files.collect(), vec![make(&Spec::Given(spec))])
+            }
+        };
+        let wanted = self.rpmbuild_jail("prepare", base, steps, "SRPMS", ".src.rpm");
+        let limits = self.lease.limits.for_parsing();
+        let address_space = Some(limits.memory);
+        let ran = self.run_on(wanted, &input, limits, address_space).map_err(unpack_fault)?;
+        let cpu = ran.cpu_ms();
+        Ok((self.remade(ran)?, cpu))
     }
 
     /// The spec that the header of a given source package names.

@@ -126,14 +126,14 @@ pub(crate) fn install_source(srpm: &str, settings: &Settings) -> Step {
 }
 
 /// Makes the source package anew, with the target's own macros, from a spec that is given.
-pub(crate) fn make_source(spec: &Spec<'_>, settings: &Settings) -> Step {
+pub(crate) fn make_source(spec: &Spec<'_>, settings: &Settings, has_changelog: bool) -> Step {
     let mut argv = rpmbuild("-bs", settings);
     argv.push("--nodeps".to_owned());
     if matches!(spec, Spec::Given(_)) {
         argv.extend(["--define".to_owned(), format!("_sourcedir {INPUT}")]);
     }
     argv.push(spec.path());
-    step(argv, environment(settings))
+    step(argv, environment_for(settings, has_changelog))
 }
 
 /// Asks a package that says so at build time what else it needs. Code 11 means: this much more.
@@ -245,6 +245,8 @@ mod tests {
             with: vec!["tests".to_owned()],
             without: vec!["docs".to_owned()],
             jobs: 3,
+            lock: None,
+            pins: Vec::new(),
         }
     }
 
