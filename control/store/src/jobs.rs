@@ -423,6 +423,7 @@ mod tests {
         let key = store.lease(job, "here", 100).await.expect("leased");
         let stage = StageRecord { stage: Stage::Run, wall_ms: 5, cpu_ms: 4, note: "x".to_owned() };
         store.note_stage(key, &stage).await.expect("noted");
+        store.note_lock(key, Digest::of(b"lock")).await.expect("noted");
         store.accept(&accepted(key), 9).await.expect("accepted");
         let record = store.job(job).await.expect("read");
         assert_eq!((record.state, record.ended_at), (JobState::Built, Some(9)));
