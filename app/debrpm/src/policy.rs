@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::arch::Arch;
 use crate::error::DebrpmError;
+use crate::plan::Package;
 
 /// The policy as it stands in the file.
 #[derive(Debug, Deserialize)]
@@ -18,6 +19,8 @@ pub(crate) struct Policy {
     drop: Vec<String>,
     keep: Vec<String>,
     relocate: Vec<String>,
+    /// What Debian only recommends and RPM distributions require.
+    requires: BTreeMap<String, BTreeSet<String>>,
     prefer: BTreeMap<String, String>,
     /// Links to their targets, decided whatever the packages ask for.
     pub(crate) alternatives: BTreeMap<String, String>,
@@ -105,6 +108,21 @@ impl Policy {
     /// Whether the package is not to be chosen where something else would do.
     pub(crate) fn avoids(&self, package: &str) -> bool {
         self.avoid.contains(package)
+    }
+
+    /// Makes dependencies of what Debian only recommends, where the suite has it.
+    pub(crate) fn complete(&self, mut packages: Vec<Package>) -> Vec<Package> {
+        let there: BTreeSet<String> = packages.iter().map(|package| package.name.clone()).collect();
+        for package in &mut packages {
+            let more = self.requires.get(&package.name).into_iter().flatten();
+            for name in more.filter(|name| there.contains(*name)) {
+                if !package.depends.is_empty() {
+                    package.depends.push_str(", ");
+                }
+                package.depends.push_str(name);
+            }
+        }
+        packages
     }
 
     /// The package to take for a name, where several would do.
@@ -295,6 +313,18 @@ impl<'a> FilePolicy<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::tests::package;
+
+    #[test]
+    fn a_compiler_draws_in_what_it_links_with_where_the_suite_has_it() {
+        let policy = Policy::built_in().expect("a policy");
+        let suite = |names: &[&str]| {
+            let read = |name: &&str| package(&format!("Package: {name}\nVersion: 1\nDepends: x\n"));
+            policy.complete(names.iter().map(read).collect())
+        };
+        assert_eq!(suite(&["gcc", "libc6-dev"])[0].depends, "x, libc6-dev");
+        assert_eq!(suite(&["gcc", "other"])[0].depends, "x");
+    }
 
     #[test]
     fn the_built_in_policy_compiles_and_drops_what_no_build_reads() {

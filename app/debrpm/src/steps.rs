@@ -66,7 +66,9 @@ pub(crate) fn plan(order: &Order<'_>) -> Result<Planned, DebrpmError> {
     let first = index.releases.first();
     let release = first.map(|release| release.version.clone()).unwrap_or_default();
     let suite = first.map_or(order.suite, |release| &release.codename).to_owned();
-    let chosen = closure::close(&Suite::new(index.packages), &sets, &Policy::built_in()?)?;
+    let policy = Policy::built_in()?;
+    let packages = policy.complete(index.packages);
+    let chosen = closure::close(&Suite::new(packages), &sets, &policy)?;
     let plan = Plan {
         schema: PLAN_SCHEMA,
         release: if release.is_empty() { suite.clone() } else { release },
