@@ -31,6 +31,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     chain: bool,
 
+    /// Keep the buildroot as the build left it, for 'kiln shell --kept'
+    #[arg(long)]
+    keep_root: bool,
+
     /// Print result.json alone on standard output
     #[arg(long)]
     json: bool,
@@ -112,12 +116,13 @@ impl Session<'_> {
     fn build(&self, given: Given) -> Result<Outcome, Failure> {
         self.ui.heading(&format!("{} for {}", given.title, self.plan.target.name));
         let submission = self.plan.submission(given, &self.local.cas)?;
-        let (job, key) = self.local.build(submission)?;
+        let (job, key) = self.local.build(submission, self.arguments.keep_root)?;
         self.ui.end();
         let Record { stages, artifacts } = self.local.record(job.id)?;
         let name = Outcome::folder_name(&job.title, &artifacts);
         let folder = absolute(&self.arguments.results.join(name));
-        let outcome = Outcome::of(job, artifacts, stages, folder);
+        let kept = self.local.has_kept(job.id).then_some(job.id);
+        let outcome = Outcome { kept, ..Outcome::of(job, artifacts, stages, folder) };
         results::write(&outcome, key, &self.local.flow, &self.local.cas)?;
         if !self.arguments.json {
             self.tell(&outcome, key);
@@ -142,6 +147,11 @@ impl Session<'_> {
                 println!("{}", outcome.folder.display());
             }
             (state, None) => println!("{} after {time}", state.word()),
+        }
+        match outcome.kept {
+            Some(job) => println!("its buildroot is kept: kiln shell --local --kept {job}"),
+            None if self.arguments.keep_root => println!("it never got a buildroot to keep"),
+            None => {}
         }
     }
 

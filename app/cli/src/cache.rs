@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
 use indicatif::HumanBytes;
-use kiln_agent::{Folders as WorkerFolders, Layers, Slots};
+use kiln_agent::{Folders as WorkerFolders, KeptRoot, Layers};
 use kiln_cas::Cas;
 use kiln_jail::{Cancel, Controllers, IdMap, Launcher, Plan};
 use kiln_model::Digest;
@@ -35,10 +35,10 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Remove layers that were not used for a while, and blobs that no kept build, lock or
-    /// snapshot names
+    /// Remove layers and kept buildroots that were not used for a while, and blobs that no kept
+    /// build, lock or snapshot names
     Gc {
-        /// Layers that were not used for so many days
+        /// Layers and kept buildroots that were not used for so many days
         #[arg(long, value_name = "DAYS", default_value_t = 14)]
         unused: u32,
         /// Forget builds older than so many days: what only they name goes too
@@ -73,6 +73,7 @@ fn list(folders: &Folders, json: bool) -> Result<(), Failure> {
         ("snapshots", "snapshots.v1"),
         ("solutions", "solved.v1"),
         ("logs", "logs.v1"),
+        ("kept roots", "kept.v1"),
     ];
     let kept: Vec<Kept> = names
         .iter()
@@ -121,9 +122,15 @@ fn collect(
 ) -> Result<(), Failure> {
     let _alone = folders.alone()?;
     let day = Duration::from_secs(24 * 3600);
+    if !dry_run {
+        // Nobody builds, so nobody is in a chain.
+        let _ = fs::remove_dir_all(folders.chains());
+    }
     let (layers, freed) = collect_layers(folders, day * unused, dry_run)?;
     let word = if dry_run { "would remove" } else { "removed" };
     println!("{word} {layers} layers, {}", HumanBytes(freed));
+    let roots = collect_kept_roots(folders, day * unused, dry_run)?;
+    println!("{word} {roots} kept buildroots");
     let (blobs, freed) = collect_blobs(folders, forget, dry_run)?;
     println!("{word} {blobs} blobs, {}", HumanBytes(freed));
     Ok(())
@@ -147,7 +154,7 @@ fn collect_layers(
         let bytes = weigh(&worker.layers().join(key.hex())).1;
         if !dry_run {
             let Some(retired) = layers.retire(key)? else { continue };
-            remove_layer(&retired, &worker, &launcher)?;
+            remove_layer(&retired, &launcher)?;
         }
         count += 1;
         freed += bytes;
@@ -155,20 +162,43 @@ fn collect_layers(
     Ok((count, freed))
 }
 
-/// A layer's files belong to the jails' ids: a jail's root removes them.
-fn remove_layer(
-    retired: &Path,
-    worker: &WorkerFolders,
-    launcher: &Launcher,
-) -> Result<(), Failure> {
-    // Any slot's ids will do: layers are owned by those that all slots share.
-    let _slots = Slots::open(worker.clone(), 1)?;
-    let ids = IdMap::of_slot(0)
+/// Buildroots that nobody has entered for a while; tells how many.
+fn collect_kept_roots(folders: &Folders, unused: Duration, dry_run: bool) -> Result<u64, Failure> {
+    let Ok(entries) = fs::read_dir(folders.all_kept()) else { return Ok(0) };
+    let launcher =
+        Launcher::new(role::own_program()?, vec![role::KEEPER.to_owned()], Controllers::None);
+    let mut count = 0;
+    for entry in entries.flatten() {
+        let place = entry.path();
+        let used = fs::metadata(place.join("root.json")).and_then(|about| about.modified());
+        let age = used.ok().and_then(|used| used.elapsed().ok()).unwrap_or_default();
+        if age < unused {
+            continue;
+        }
+        if !dry_run {
+            let slot = KeptRoot::read(&place).map_or(0, |kept| kept.slot);
+            empty_by_jail(&place.join("root"), slot, &launcher)?;
+            fs::remove_dir_all(&place).map_err(doing(format!("removing {}", place.display())))?;
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// A layer's files belong to the ids that all slots share: any slot will do.
+fn remove_layer(retired: &Path, launcher: &Launcher) -> Result<(), Failure> {
+    empty_by_jail(retired, 0, launcher)?;
+    fs::remove_dir(retired).map_err(doing(format!("removing {}", retired.display())))
+}
+
+/// Files that belong to the jails' ids are removed by a jail's root.
+fn empty_by_jail(folder: &Path, slot: u32, launcher: &Launcher) -> Result<(), Failure> {
+    let ids = IdMap::of_slot(slot)
         .map_err(|error| doing("finding ids for a jail")(std::io::Error::other(error)))?;
-    let plan = Plan::that_cleans(retired.to_owned(), ids);
+    let plan = Plan::that_cleans(folder.to_owned(), ids);
     let never = Cancel::new().map_err(doing("preparing to clean"))?;
     launcher.run(&plan, &never, &mut |_| Ok(()))?;
-    fs::remove_dir(retired).map_err(doing(format!("removing {}", retired.display())))
+    Ok(())
 }
 
 fn collect_blobs(

@@ -4,6 +4,8 @@ use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use kiln_model::JobId;
+
 use crate::failure::{Failure, doing};
 
 /// The folders of this user's kiln.
@@ -16,6 +18,7 @@ use crate::failure::{Failure, doing};
 ///   snapshots.v1/    generations of upstream repositories
 ///   solved.v1/       what the solver has answered
 ///   logs.v1/         logs of attempts
+///   kept.v1/JOB/     buildroots that were kept
 ///   chains.v1/       repositories of chains under way
 ///   records.v1/      what rpm-md says of packages that were built here
 ///   layers.v1/ slots.v1/ scratch.v1/    the worker's
@@ -69,6 +72,16 @@ impl Folders {
     /// Repositories of chains under way.
     pub(crate) fn chains(&self) -> PathBuf {
         self.data.join("chains.v1")
+    }
+
+    /// The buildroot of a job, where it is kept.
+    pub(crate) fn kept(&self, job: JobId) -> PathBuf {
+        self.all_kept().join(job.0.to_string())
+    }
+
+    /// Buildroots that were kept.
+    pub(crate) fn all_kept(&self) -> PathBuf {
+        self.data.join("kept.v1")
     }
 
     /// Says that this process uses what is kept, for as long as the file is held.

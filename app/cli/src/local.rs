@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use kiln_agent::{Agent, AgentSettings, Control, Folders as WorkerFolders, LogKind, Slot, Slots};
+use kiln_agent::{
+    Agent, AgentSettings, Control, Folders as WorkerFolders, KeptRoot, LogKind, Slot, SlotError,
+    Slots,
+};
 use kiln_cas::Cas;
 use kiln_fetch::Fetcher;
 use kiln_flow::{Flow, FlowSettings, Logs, Own, Submission};
@@ -35,6 +38,7 @@ pub(crate) struct Local {
     pub(crate) launcher: Launcher,
     cancel: Cancel,
     ui: Arc<Ui>,
+    folders: Folders,
     /// Nothing is collected while this process may be using it.
     _in_use: File,
 }
@@ -80,7 +84,19 @@ impl Local {
         let agent = Agent::open(settings)?;
         let cancel = Cancel::new().map_err(doing("preparing for ^C"))?;
         watch_for_interrupts(&runtime, &cancel, &ui);
-        Ok(Self { runtime, flow, cas, agent, slots, launcher, cancel, ui, _in_use: in_use })
+        let folders = folders.clone();
+        Ok(Self {
+            runtime,
+            flow,
+            cas,
+            agent,
+            slots,
+            launcher,
+            cancel,
+            ui,
+            folders,
+            _in_use: in_use,
+        })
     }
 
     /// Lets a repository of the packager's own take part in the builds that follow.
@@ -88,12 +104,35 @@ impl Local {
         self.flow.use_own(own);
     }
 
-    /// Submits, leases, builds and accepts. A package that fails is a record, not an error.
-    pub(crate) fn build(&self, submission: Submission) -> Result<(JobRecord, LeaseKey), Failure> {
+    /// Submits, leases, builds and accepts; keeps the buildroot where that is asked for. A
+    /// package that fails is a record, not an error.
+    pub(crate) fn build(
+        &self,
+        submission: Submission,
+        keep: bool,
+    ) -> Result<(JobRecord, LeaseKey), Failure> {
         let (lease, slot) = self.begin(submission)?;
         let control = self.control();
-        let ending = self.agent.run(&lease, &slot, &control, &self.cancel);
+        let place = self.folders.kept(lease.key.job);
+        let keep = keep.then_some(place.as_path());
+        let ending = self.agent.run(&lease, &slot, &control, &self.cancel, keep);
         self.end(&lease, &slot, ending)
+    }
+
+    /// Whether the buildroot of a job was kept.
+    pub(crate) fn has_kept(&self, job: JobId) -> bool {
+        self.folders.kept(job).exists()
+    }
+
+    /// Opens a shell in a buildroot that was kept; what is done there stays in it.
+    pub(crate) fn enter(&self, job: JobId, terminal: &dyn Fn(OwnedFd)) -> Result<(), Failure> {
+        let place = self.folders.kept(job);
+        let kept = KeptRoot::read(&place)?;
+        let take = || self.slots.take_numbered(kept.slot, &self.launcher);
+        let slot = self.wait_for("the slot that it was built in is taken", take)?;
+        let control = self.control();
+        self.agent.enter(&place, &kept, &slot, &control, &self.cancel, terminal)?;
+        Ok(slot.clean(&self.launcher)?)
     }
 
     /// Opens a shell in the buildroot of a submission.
@@ -155,20 +194,29 @@ impl Local {
         Ok((record?, lease.key))
     }
 
-    /// The first free slot. Other kilns of this user hold the others: there is no event for
-    /// 'one of many files was unlocked', so it is looked for.
+    /// The first free slot.
     fn wait_for_slot(&self) -> Result<Slot, Failure> {
+        let why = format!("all {} slots of this host are taken", self.slots.count());
+        self.wait_for(&why, || self.slots.take(&self.launcher))
+    }
+
+    /// A slot, as soon as it is to be had. Other kilns of this user hold the others: there is no
+    /// event for 'one of many files was unlocked', so it is looked for.
+    fn wait_for(
+        &self,
+        why: &str,
+        mut take: impl FnMut() -> Result<Option<Slot>, SlotError>,
+    ) -> Result<Slot, Failure> {
         let mut told = false;
         loop {
-            if let Some(slot) = self.slots.take(&self.launcher)? {
+            if let Some(slot) = take()? {
                 return Ok(slot);
             }
             if self.cancel.is_cancelled() {
                 return Err(Failure::cancelled());
             }
             if !told {
-                let count = self.slots.count();
-                self.ui.line(&format!("waiting: all {count} slots of this host are taken"));
+                self.ui.line(&format!("waiting: {why}"));
                 told = true;
             }
             std::thread::sleep(Duration::from_millis(200));

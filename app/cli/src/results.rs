@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use kiln_cas::Cas;
 use kiln_flow::Flow;
-use kiln_model::{Digest, JobState, LeaseKey, Nevra, Report};
+use kiln_model::{Digest, JobId, JobState, LeaseKey, Nevra, Report};
 use kiln_store::{Artifact, JobRecord, StageRecord};
 use kiln_wire::worker::Settings;
 use serde::Serialize;
@@ -40,6 +40,9 @@ pub(crate) struct Outcome {
     pub(crate) cpu_ms: u64,
     /// The folder of results.
     pub(crate) folder: PathBuf,
+    /// The job by which 'kiln shell --kept' finds its buildroot, where that was kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<JobId>,
 }
 
 /// A file that was built.
@@ -89,6 +92,7 @@ impl Outcome {
             stages: stages.into_iter().map(took).collect(),
             wall_ms: wall.max(0).unsigned_abs(),
             folder,
+            kept: None,
         }
     }
 

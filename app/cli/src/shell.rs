@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use kiln_agent::KeptRoot;
+use kiln_model::JobId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
@@ -16,6 +18,7 @@ use crate::folders::Folders;
 use crate::local::Local;
 use crate::options::BuildOptions;
 use crate::sources;
+use crate::target::find_target;
 use crate::ui::{Ui, Verbosity};
 
 /// What `kiln shell` takes.
@@ -24,21 +27,45 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     options: BuildOptions,
 
+    /// In a buildroot that 'kiln build --keep-root' kept, by the number that it told
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["source", "target", "profile", "lock"])]
+    kept: Option<i64>,
+
     /// A source package, a folder with a spec and its sources, or a spec in its folder
-    #[arg(value_name = "SOURCE")]
-    source: PathBuf,
+    #[arg(value_name = "SOURCE", required_unless_present = "kept")]
+    source: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     arguments.options.require_local("shell")?;
     let folders = Folders::find()?;
-    let plan = arguments.options.plan(&folders)?;
     let ui = Ui::new(Verbosity::Stages);
+    let Some(source) = &arguments.source else {
+        return enter(JobId(arguments.kept.unwrap_or_default()), &folders, &ui);
+    };
+    let plan = arguments.options.plan(&folders)?;
     let local = Local::open(&folders, plan.target.clone(), Arc::clone(&ui))?;
-    let given = sources::take(&arguments.source, &local.cas)?;
+    let given = sources::take(source, &local.cas)?;
     ui.heading(&format!("a shell for {} on {}", given.title, plan.target.name));
     let submission = plan.submission(given, &local.cas)?;
     local.shell(submission, &|terminal| {
+        ui.end();
+        attach(terminal);
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A shell in a buildroot that was kept.
+fn enter(job: JobId, folders: &Folders, ui: &Arc<Ui>) -> Result<ExitCode, Failure> {
+    let place = folders.kept(job);
+    if !place.exists() {
+        let hint = "'kiln build --keep-root' keeps one and says its number";
+        let error = format!("no buildroot is kept for job {job}");
+        return Err(Failure::caller(error, Some(hint.to_owned())));
+    }
+    let target = find_target(KeptRoot::read(&place)?.lease.settings.target.as_str())?;
+    let local = Local::open(folders, target, Arc::clone(ui))?;
+    local.enter(job, &|terminal| {
         ui.end();
         attach(terminal);
     })?;

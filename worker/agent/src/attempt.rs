@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Instant;
 
 use kiln_cas::Cas;
@@ -17,6 +18,7 @@ use crate::control::{Control, LogKind};
 use crate::error::{AttemptError, io_error};
 use crate::folders::Folders;
 use crate::jails::{Jails, Ran, Wanted};
+use crate::kept::{self, KeptRoot};
 use crate::layers::{LayerError, Layers};
 use crate::materialise::{Cost, Materialiser, Root};
 use crate::slot::Slot;
@@ -57,15 +59,19 @@ impl Agent {
         Ok(Self { launcher, cas, layers: Layers::open(&folders.layers())? })
     }
 
-    /// Runs the attempt that a lease stands for. Nothing of it is left in the slot afterwards.
+    /// Runs the attempt that a lease stands for. Nothing of it is left in the slot afterwards;
+    /// its buildroot is moved to `keep`, where that is asked for and there is one.
     pub fn run(
         &self,
         lease: &Lease,
         slot: &Slot,
         control: &dyn Control,
         cancel: &Cancel,
+        keep: Option<&Path>,
     ) -> Ending {
-        match self.attempt(lease, slot, control, cancel).run() {
+        let mut attempt = self.attempt(lease, slot, control, cancel);
+        attempt.keep = keep;
+        match attempt.run() {
             Ok(claim) => Ending::Built(claim),
             Err(AttemptError::Cancelled) => Ending::Cancelled,
             Err(error) => Ending::Failed(error.report()),
@@ -85,6 +91,24 @@ impl Agent {
         let mut attempt = self.attempt(lease, slot, control, cancel);
         let (source, root, _) = attempt.make_ready()?;
         attempt.open_shell(&root, &source, terminal)
+    }
+
+    /// Opens a shell in a buildroot that was kept in `place`, and keeps it again. The slot must be
+    /// the one that it was built in.
+    pub fn enter(
+        &self,
+        place: &Path,
+        kept: &KeptRoot,
+        slot: &Slot,
+        control: &dyn Control,
+        cancel: &Cancel,
+        terminal: &dyn Fn(OwnedFd),
+    ) -> Result<(), AttemptError> {
+        let root = Root::of_layers(&self.layers, &kept.layers)?;
+        let mut attempt = self.attempt(&kept.lease, slot, control, cancel);
+        attempt.rpm = kept.rpm;
+        attempt.keep = Some(place);
+        attempt.open_kept(&root, place, terminal)
     }
 
     /// What a lease's package needs, without building it.
@@ -116,7 +140,7 @@ impl Agent {
             limits: &lease.limits,
             cpus: cpus_for(slot.number, lease.settings.jobs),
         };
-        Attempt { lease, jails, layers: &self.layers, rpm: RpmVersion::of("") }
+        Attempt { lease, jails, layers: &self.layers, rpm: RpmVersion::of(""), keep: None }
     }
 }
 
@@ -143,6 +167,8 @@ struct Attempt<'a> {
     jails: Jails<'a>,
     layers: &'a Layers,
     rpm: RpmVersion,
+    /// Where the buildroot of the build itself is kept.
+    keep: Option<&'a Path>,
 }
 
 impl Attempt<'_> {
@@ -350,9 +376,12 @@ impl Attempt<'_> {
                 commands::install_source("source.src.rpm", settings),
                 commands::build(&source.spec, settings, source.facts.has_changelog),
             ];
-            let wanted = attempt.rpmbuild_jail("run", root, steps, "RPMS", ".rpm");
+            let mut wanted = attempt.rpmbuild_jail("run", root, steps, "RPMS", ".rpm");
+            wanted.keep.extend(attempt.keep.map(|_| UPPER.to_owned()));
             let input = [("source.src.rpm", source.artifact.digest)];
-            let ran = attempt.run_on(wanted, &input, attempt.lease.limits.clone(), None)?;
+            let ran = attempt.run_on(wanted, &input, attempt.lease.limits.clone(), None);
+            attempt.keep_root("run", root)?;
+            let ran = ran?;
             let cpu = ran.cpu_ms();
             let note = format!("{} packages", ran.files.len());
             Ok((ran, cpu, note))
@@ -379,6 +408,38 @@ impl Attempt<'_> {
         // Someone sits at it: silence is thinking.
         let limits = Limits { silence: self.lease.limits.wall, ..self.lease.limits.clone() };
         self.run_with(wanted, &input, limits, None, Some(terminal)).map(drop)
+    }
+
+    fn open_kept(
+        &mut self,
+        root: &Root,
+        place: &Path,
+        terminal: &dyn Fn(OwnedFd),
+    ) -> Result<(), AttemptError> {
+        let shell = commands::shell(&self.lease.settings);
+        let mut wanted = self.rpmbuild_jail("shell", root, Vec::new(), "RPMS", ".rpm");
+        wanted.steps = vec![shell];
+        wanted.collect.clear();
+        wanted.keep.push(UPPER.to_owned());
+        wanted.begin_with = Some((UPPER.to_owned(), kept::upper_in(place)));
+        let limits = Limits { silence: self.lease.limits.wall, ..self.lease.limits.clone() };
+        let ran = self.run_with(wanted, &[], limits, None, Some(terminal));
+        self.keep_root("shell", root)?;
+        ran.map(drop)
+    }
+
+    /// Moves the writable layer of a jail, where it was to be kept and came to be, to its place.
+    fn keep_root(&self, jail: &str, root: &Root) -> Result<(), AttemptError> {
+        let folder = self.jails.slot.scratch.join(jail);
+        let Some(place) = self.keep.filter(|_| folder.exists()) else { return Ok(()) };
+        let kept = KeptRoot {
+            slot: self.jails.slot.number,
+            layers: root.layers(),
+            lease: self.lease.clone(),
+            rpm: self.rpm,
+        };
+        kept.write(&folder.join(UPPER), place)?;
+        fs::remove_dir_all(&folder).map_err(io_error("removing", &folder))
     }
 
     fn deliver(&mut self, claim: &Claim) -> Result<(), AttemptError> {
@@ -421,6 +482,7 @@ impl Attempt<'_> {
             limits: self.lease.limits.clone(),
             address_space: None,
             keep: Vec::new(),
+            begin_with: None,
             log: LogKind::Build,
             doing: "building the package",
             fault: Fault::Package,

@@ -3,6 +3,7 @@
 
 use kiln_jail::{Run, Step, User};
 use kiln_wire::worker::Settings;
+use serde::{Deserialize, Serialize};
 
 /// Where a build happens. The same for every build: with a path that varies, half of all
 /// packages come out different each time (the build-id of their programs).
@@ -102,7 +103,7 @@ pub(crate) fn macros(settings: &Settings, rpm: RpmVersion) -> String {
 }
 
 /// The version of a target's rpm, as far as it matters here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct RpmVersion(u32, u32);
 
 impl RpmVersion {

@@ -53,6 +53,9 @@ pub enum AttemptError {
     /// rpmbuild said that it went well, and something is missing or one too many.
     #[error("{0}")]
     Unexpected(String),
+    /// The layers below a kept buildroot were collected.
+    #[error("layers of the kept buildroot are gone")]
+    Unkept,
     /// A package asks for more each time it is asked (`%generate_buildrequires`).
     #[error("after {rounds} rounds the package still asks for new requirements, last for {last}")]
     Endless {
@@ -84,7 +87,7 @@ fn told(exit: &StepExit) -> String {
 impl Faulty for AttemptError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Cancelled => Fault::Caller,
+            Self::Cancelled | Self::Unkept => Fault::Caller,
             Self::Control(report) => report.fault,
             Self::Step { fault, .. } => *fault,
             Self::Limit(_) | Self::Result { .. } | Self::Unexpected(_) | Self::Endless { .. } => {
@@ -106,6 +109,7 @@ impl Faulty for AttemptError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some disk space; 'kiln cache gc' removes what no lock needs".to_owned())
             }
+            Self::Unkept => Some("build it again with --keep-root".to_owned()),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ use kiln_wire::worker::ClaimedArtifact;
 
 use crate::control::{Control, LogKind};
 use crate::error::{AttemptError, io_error};
+use crate::kept;
 use crate::slot::Slot;
 
 /// The host name in every jail, and the build host that RPMs name.
@@ -43,6 +44,8 @@ pub(crate) struct Wanted {
     pub(crate) address_space: Option<u64>,
     /// The writable layers that stay.
     pub(crate) keep: Vec<String>,
+    /// A writable layer that an earlier jail left, to be worked on: its name and where it is.
+    pub(crate) begin_with: Option<(String, PathBuf)>,
     pub(crate) log: LogKind,
     /// What is being done, for messages; and whose fault a failure of a step is.
     pub(crate) doing: &'static str,
@@ -102,8 +105,10 @@ impl Jails<'_> {
         let folder = self.slot.scratch.join(wanted.name);
         self.make_open(&folder)?;
         for mount in &wanted.mounts {
-            if let Mount::Overlay { upper, .. } = mount {
-                self.make_open(&folder.join(upper))?;
+            let Mount::Overlay { upper, .. } = mount else { continue };
+            match &wanted.begin_with {
+                Some((name, from)) if name == upper => kept::put(from, &folder.join(upper))?,
+                _ => self.make_open(&folder.join(upper))?,
             }
         }
         Ok(Plan {

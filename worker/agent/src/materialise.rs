@@ -48,6 +48,21 @@ impl Root {
         Mount::Overlay { at: "/".to_owned(), lowers, upper: upper.to_owned() }
     }
 
+    /// A buildroot of layers that are there already, the lowest first.
+    pub(crate) fn of_layers(layers: &Layers, keys: &[Digest]) -> Result<Self, AttemptError> {
+        let find = |key: &Digest| match layers.find(*key)? {
+            Found::There(layer) => Ok(layer),
+            Found::Missing(_) => Err(AttemptError::Unkept),
+        };
+        let layers = keys.iter().map(find).collect::<Result<Vec<_>, AttemptError>>()?;
+        Ok(Self { layers, toolbox: Digest::of(b""), packages: BTreeSet::new() })
+    }
+
+    /// The layers, the lowest first.
+    pub(crate) fn layers(&self) -> Vec<Digest> {
+        self.layers.iter().map(|layer| layer.key).collect()
+    }
+
     fn top(&self) -> Option<Digest> {
         self.layers.last().map(|layer| layer.key)
     }
@@ -174,6 +189,7 @@ impl Materialiser<'_> {
             limits: Limits { silence: self.jails.limits.wall, ..self.jails.limits.clone() },
             address_space: None,
             keep: vec![NEW.to_owned()],
+            begin_with: None,
             log: LogKind::Root,
             doing,
             fault: Fault::Package,

@@ -83,21 +83,28 @@ impl Slots {
     /// while all are taken.
     pub fn take(&self, launcher: &Launcher) -> Result<Option<Slot>, SlotError> {
         for number in 0..self.count {
-            let io = |source| SlotError::Io { number, source };
-            let path = self.folders.slots().join(format!("{number}.lock"));
-            let lock = OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(path)
-                .map_err(io)?;
-            match lock.try_lock() {
-                Ok(()) => return self.prepare(number, lock, launcher).map(Some),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(io(error)),
+            if let Some(slot) = self.take_numbered(number, launcher)? {
+                return Ok(Some(slot));
             }
         }
         Ok(None)
+    }
+
+    /// Takes that slot, as [`Slots::take`] does; `None` while it is taken.
+    pub fn take_numbered(
+        &self,
+        number: u32,
+        launcher: &Launcher,
+    ) -> Result<Option<Slot>, SlotError> {
+        let io = |source| SlotError::Io { number, source };
+        let path = self.folders.slots().join(format!("{number}.lock"));
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(io)?;
+        match lock.try_lock() {
+            Ok(()) => self.prepare(number, lock, launcher).map(Some),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(io(error)),
+        }
     }
 
     fn prepare(&self, number: u32, lock: File, launcher: &Launcher) -> Result<Slot, SlotError> {

@@ -181,10 +181,13 @@ fn overlay(
     folder: &OwnedFd,
     upper: &str,
 ) -> Result<(), SetupError> {
-    for part in ["fs", "work"] {
+    for (part, may_be_there) in [("fs", true), ("work", false)] {
         let name = format!("{upper}/{part}");
-        rustix::fs::mkdirat(folder, &name, Mode::from_raw_mode(0o755))
-            .doing(|| format!("making {name}"))?;
+        match rustix::fs::mkdirat(folder, &name, Mode::from_raw_mode(0o755)) {
+            // What an earlier jail left there on purpose is worked on; a workdir is used once.
+            Err(rustix::io::Errno::EXIST) if may_be_there => {}
+            made => made.doing(|| format!("making {name}"))?,
+        }
     }
     let lowers: Vec<String> = lowers.iter().map(via_proc).collect();
     // volatile: nothing of a throw-away root needs to reach the disk; without it the unmount
