@@ -229,14 +229,15 @@ impl Cas {
         self.root.join("part").join(digest.hex())
     }
 
-    /// Gives a file that is written and hashed its place.
+    /// Gives a file that is written and hashed its place. It becomes read-only there and not
+    /// before: another process may be about to open it where it lies, to wait for its lock.
     fn shelve(&self, file: &File, at: &Path, digest: &Digest) -> Result<(), CasError> {
-        file.set_permissions(Permissions::from_mode(0o444))
-            .map_err(io_error("setting the mode of", at))?;
         let place = self.path(digest);
         let shelf = place.parent().expect("a blob lies on a shelf");
         fs::create_dir_all(shelf).map_err(io_error("creating", shelf))?;
-        fs::rename(at, &place).map_err(io_error("naming", &place))
+        fs::rename(at, &place).map_err(io_error("naming", &place))?;
+        file.set_permissions(Permissions::from_mode(0o444))
+            .map_err(io_error("setting the mode of", &place))
     }
 }
 

@@ -149,6 +149,29 @@ mod tests {
     }
 
     #[test]
+    fn two_at_once_wait_for_each_other() {
+        let (_folder, cas) = store();
+        for round in 0..500_u32 {
+            let bytes = round.to_string().into_bytes();
+            let digest = Digest::of(&bytes);
+            let fetch = || {
+                if let Some(mut partial) = cas.download(&digest, bytes.len() as u64)? {
+                    partial.restart()?;
+                    partial.write_all(&bytes).expect("written");
+                    partial.finish()?;
+                }
+                Ok::<_, CasError>(())
+            };
+            std::thread::scope(|scope| {
+                let both = [scope.spawn(fetch), scope.spawn(fetch)];
+                for one in both {
+                    one.join().expect("no panic").expect("fetched by one, seen by the other");
+                }
+            });
+        }
+    }
+
+    #[test]
     fn wrong_bytes_are_thrown_away() {
         let (_folder, cas) = store();
         let digest = Digest::of(b"stoneware");
