@@ -44,7 +44,7 @@ pub(crate) struct BuildOptions {
     local: bool,
 
     /// The target: a name that 'kiln target list' shows, or a target file
-    #[arg(long, short, value_name = "TARGET", env = "KILN_TARGET")]
+    #[arg(long, short, value_name = "TARGET", env = "KILN_TARGET", hide_env_values = true)]
     target: Option<String>,
 
     /// The base profile: what the distribution promises, or the strict minimum without a compiler
