@@ -14,6 +14,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("rust", include_str!("../data/seeds/rust.txt")),
     ("boost", include_str!("../data/seeds/boost.txt")),
     ("java", include_str!("../data/seeds/java.txt")),
+    ("perl", include_str!("../data/seeds/perl.txt")),
     ("extra", include_str!("../data/seeds/extra.txt")),
 ];
 
