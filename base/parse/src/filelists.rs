@@ -19,6 +19,8 @@ const CHUNK: usize = 1 << 20;
 const PACKAGE_CAP: usize = 256 << 20;
 /// The most owners that are told of all paths together.
 pub const OWNERS_CAP: usize = 20_000;
+/// The longest path that is found, in bytes as it is written.
+const PATH_CAP: usize = 64 << 10;
 /// The most paths that one search takes.
 pub const WANTED_CAP: usize = 10_000;
 
@@ -105,11 +107,14 @@ fn automaton(wanted: &[Wanted]) -> Result<AhoCorasick, BuildError> {
 
 impl Search<'_> {
     fn chunk(&self, text: &[u8], owners: &mut Vec<Owner>) {
+        let mut tags = PackageTags::of(text);
         for hit in self.automaton.find_overlapping_iter(text) {
             let wanted = hit.pattern().as_usize();
             // The hit ends with the '<' of '</file>'.
             let end = hit.end() - 1;
-            let Some(start) = memchr::memrchr(b'>', &text[..end]) else { continue };
+            let first = end.saturating_sub(PATH_CAP);
+            let Some(start) = memchr::memrchr(b'>', &text[first..end]) else { continue };
+            let start = first + start;
             let Some(path) = unescape(&text[start + 1..end]) else { continue };
             let fits = path.starts_with('/')
                 && text[end..].starts_with(b"</file>")
@@ -117,7 +122,7 @@ impl Search<'_> {
                     Wanted::Path(whole) => path == *whole,
                     Wanted::End(end) => path.ends_with(end.as_str()),
                 };
-            if let Some(pkgid) = fits.then(|| pkgid(&text[..start])).flatten() {
+            if let Some(pkgid) = fits.then(|| tags.pkgid_before(start)).flatten() {
                 owners.push(Owner { wanted, pkgid, path });
             }
             if owners.len() >= OWNERS_CAP {
@@ -127,9 +132,34 @@ impl Search<'_> {
     }
 }
 
-/// The digest in the last package tag of `before`.
-fn pkgid(before: &[u8]) -> Option<String> {
-    let tag = &before[memmem::rfind(before, b"<package ")?..];
+/// The package tags of a text, looked through once from its beginning to its end.
+struct PackageTags<'a> {
+    text: &'a [u8],
+    /// Up to here the text has been looked at.
+    seen: usize,
+    /// The digest in the last tag before that.
+    last: Option<String>,
+}
+
+impl<'a> PackageTags<'a> {
+    const TAG: &'static [u8] = b"<package ";
+
+    fn of(text: &'a [u8]) -> Self {
+        Self { text, seen: 0, last: None }
+    }
+
+    /// The digest in the last tag before `end`; each call's end lies behind the one before.
+    fn pkgid_before(&mut self, end: usize) -> Option<String> {
+        if let Some(at) = memmem::rfind(&self.text[self.seen.min(end)..end], Self::TAG) {
+            self.last = pkgid(&self.text[self.seen + at..end]);
+        }
+        // A tag may lie across the end.
+        self.seen = self.seen.max(end.saturating_sub(Self::TAG.len() - 1));
+        self.last.clone()
+    }
+}
+
+fn pkgid(tag: &[u8]) -> Option<String> {
     let tag = &tag[..memchr::memchr(b'>', tag)?];
     let value = &tag[memmem::find(tag, b" pkgid=\"")? + 8..];
     let value = &value[..memchr::memchr(b'"', value)?];

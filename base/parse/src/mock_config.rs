@@ -155,8 +155,15 @@ const NO_MATTER: &[&str] = &[
     "createrepo",
 ];
 
+/// The longest configuration that is read, in bytes; the longest public one has 20,000.
+const CONFIG_CAP: usize = 128 << 10;
+
 /// Reads the configuration `name` with that text; `include` reads the files that it includes.
 pub fn import(name: &str, text: &str, include: &mut Include<'_>) -> Result<Imported, ImportError> {
+    if text.len() > CONFIG_CAP {
+        let why = format!("{} bytes, over the cap of {CONFIG_CAP}", text.len());
+        return Err(ImportError::Read { file: name.to_owned(), why });
+    }
     let mut configuration = Configuration::new();
     configuration
         .read(name, text.to_owned(), include, 0)

@@ -265,8 +265,11 @@ fn read_keys(bytes: &[u8]) -> Result<Vec<SignedPublicKey>, KeyError> {
     }
     for (index, start) in starts.iter().enumerate() {
         let end = starts.get(index + 1).copied().unwrap_or(bytes.len());
-        let block = Cursor::new(&bytes[*start..end]);
-        take(SignedPublicKey::from_armor_many_buf(block).map(|(keys, _)| sound(keys)));
+        take(
+            dearmor(&bytes[*start..end]).map_err(Into::into).and_then(|binary| {
+                SignedPublicKey::from_bytes_many(Cursor::new(&binary)).map(sound)
+            }),
+        );
     }
     if keys.is_empty() {
         return Err(form(&first_error.unwrap_or_else(|| "there is none in it".to_owned())));
@@ -281,6 +284,14 @@ fn sound(
     keys.take(COUNT_CAP).filter_map(Result::ok).collect()
 }
 
+/// What is in an armoured block, whole: a reader of packets that is given the armour itself reads
+/// on behind an error, and the armour's reader then panics.
+pub(crate) fn dearmor(block: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut binary = Vec::new();
+    pgp::armor::Dearmor::new(Cursor::new(block)).read_to_end(&mut binary)?;
+    Ok(binary)
+}
+
 fn read_signatures(bytes: &[u8]) -> Result<Vec<Signature>, SignatureError> {
     let form = |text: &str| SignatureError::Form(Foreign::new(text));
     if bytes.len() as u64 > SIGNATURE_CAP {
@@ -289,12 +300,7 @@ fn read_signatures(bytes: &[u8]) -> Result<Vec<Signature>, SignatureError> {
     let binary = match bytes.first() {
         // The first bit of every packet is set (RFC 9580, section 4.2).
         Some(first) if first & 0x80 != 0 => bytes.to_vec(),
-        _ => {
-            let mut armour = pgp::armor::Dearmor::new(Cursor::new(bytes));
-            let mut binary = Vec::new();
-            armour.read_to_end(&mut binary).map_err(|error| form(&error.to_string()))?;
-            binary
-        }
+        _ => dearmor(bytes).map_err(|error| form(&error.to_string()))?,
     };
     let packets = PacketParser::new(Cursor::new(&binary));
     let signatures: Vec<Signature> = packets

@@ -8,7 +8,6 @@ use kiln_parse::mock_lock;
 use kiln_parse::rpmfile::{HeadCap, RpmError};
 use kiln_parse::rpmhead::{Head, Tags};
 use md5::Md5 as Md5Hasher;
-use pgp::armor::Dearmor;
 use sha2::{Digest as _, Sha512};
 
 use crate::keyring::{self, Keyring, SignatureError};
@@ -134,9 +133,7 @@ fn signatures_of(tags: &Tags<'_>) -> Result<Vec<Vec<u8>>, SignatureError> {
         let mut block = b"-----BEGIN PGP SIGNATURE-----\n\n".to_vec();
         block.extend_from_slice(text);
         block.extend_from_slice(b"\n-----END PGP SIGNATURE-----\n");
-        let mut binary = Vec::new();
-        Dearmor::new(io::Cursor::new(block))
-            .read_to_end(&mut binary)
+        let binary = keyring::dearmor(&block)
             .map_err(|error| SignatureError::Form(Foreign::new(&error.to_string())))?;
         signatures.push(binary);
     }
