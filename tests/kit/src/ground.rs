@@ -86,6 +86,11 @@ impl Ground {
         Ok(path)
     }
 
+    /// The user's name, where it is not that of this process.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_ref().map(|user| user.name.as_str())
+    }
+
     /// A command that runs as the user, in an environment of its own.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
@@ -102,7 +107,7 @@ impl Ground {
 }
 
 /// Says that a test is skipped, and why; panics in the lane that must run everything.
-pub(crate) fn skip(why: &str) {
+pub fn skip(why: &str) {
     assert!(std::env::var_os("KILN_NO_SKIP").is_none(), "skipped where nothing may be: {why}");
     eprintln!("skipped, because {why}");
 }

@@ -6,5 +6,7 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod ground;
+mod trial;
 
-pub use ground::{Ground, Skipped, TEST_USER};
+pub use ground::{Ground, Skipped, TEST_USER, skip};
+pub use trial::{Trial, sources};
