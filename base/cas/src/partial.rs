@@ -56,14 +56,13 @@ impl<'a> Partial<'a> {
     }
 
     /// Ends the download. Wrong bytes are thrown away, so that the next try starts clean.
-    pub fn finish(self) -> Result<(), CasError> {
+    pub fn finish(mut self) -> Result<(), CasError> {
         let found = self.have();
         if found != self.size {
             let _ = fs::remove_file(&self.path);
-            let Self { digest, size: expected, .. } = self;
-            return Err(CasError::Size { digest, expected, found });
+            return Err(CasError::Size { digest: self.digest, expected: self.size, found });
         }
-        let found = self.hasher.finish();
+        let found = std::mem::take(&mut self.hasher).finish();
         if found != self.digest {
             let _ = fs::remove_file(&self.path);
             return Err(CasError::Mismatch { expected: self.digest, found });
@@ -87,6 +86,18 @@ impl Write for Partial<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+impl Drop for Partial<'_> {
+    /// What nothing came of is not worth keeping.
+    fn drop(&mut self) {
+        let is_ours = |ours: fs::Metadata| {
+            ours.len() == 0 && fs::metadata(&self.path).is_ok_and(|there| there.ino() == ours.ino())
+        };
+        if self.file.metadata().is_ok_and(is_ours) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -146,6 +157,15 @@ mod tests {
         second.finish().expect("whole");
         assert!(cas.download(&digest, 9).expect("asked").is_none());
         assert_eq!(cas.read_to_vec(&digest, 9).expect("read"), b"stoneware");
+    }
+
+    #[test]
+    fn a_download_of_which_nothing_came_leaves_nothing() {
+        let (folder, cas) = store();
+        let digest = Digest::of(b"stoneware");
+        drop(cas.download(&digest, 9).expect("begun").expect("not here yet"));
+        let part = folder.path().join("blobs.v1/part");
+        assert_eq!(fs::read_dir(part).expect("listed").count(), 0);
     }
 
     #[test]
