@@ -4,6 +4,27 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+/// As the standard ones, but that nobody listens any more is no failure: a build whose output
+/// goes to `head` ends as any other.
+macro_rules! println {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = std::writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+macro_rules! print {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = std::write!(std::io::stdout(), $($text)*);
+    }};
+}
+macro_rules! eprintln {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = std::writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod build;
 mod cache;
 mod chain;

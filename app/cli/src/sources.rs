@@ -25,6 +25,9 @@ pub(crate) fn take(path: &Path, cas: &Cas) -> Result<Given, Failure> {
     if about.is_dir() {
         return take_folder(path, &the_spec_in(path)?, cas);
     }
+    if !about.is_file() {
+        return Err(not_a_file(path));
+    }
     match path.extension().is_some_and(|extension| extension == "spec") {
         true => {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -83,10 +86,18 @@ fn take_folder(folder: &Path, spec: &str, cas: &Cas) -> Result<Given, Failure> {
         }
         if about.is_file() {
             files.push(store(&path, &name, cas)?);
+        } else if !about.is_dir() {
+            return Err(not_a_file(&path));
         }
     }
     let title = spec.trim_end_matches(".spec").to_owned();
     Ok(Given { title, source: Source::Folder { spec: spec.to_owned(), files } })
+}
+
+/// Of a pipe, a socket or a device nobody knows what comes out, or when.
+fn not_a_file(path: &Path) -> Failure {
+    let error = format!("{} is neither a file nor a folder", path.display());
+    Failure::caller(error, Some("take it out of the folder of sources".to_owned()))
 }
 
 /// The names in a folder that can be sources: sorted, no hidden ones, since those are a version
