@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
 
-use kiln_model::{Foreign, Key, RepoSpec, TARGET_SCHEMA, Target};
+use kiln_model::{Foreign, Key, RepoSpec, Requirement, TARGET_SCHEMA, Target};
 
 use super::{ARCHES, Flaw, flaw};
+use crate::need::Need;
 use crate::place;
 
 /// The most characters of a summary, of a variable's value and of an exclusion.
@@ -66,6 +67,7 @@ fn check_profiles(target: &Target) -> Result<(), Flaw> {
         let fix = "name the package of the distribution's rpm, as toolbox = ['rpm']";
         return flaw("rpm.toolbox", "empty: nothing could install the buildroot", fix);
     }
+    check_requirements("rpm.toolbox", &target.rpm.toolbox)?;
     if target.profile.is_empty() {
         let fix = "add a [profile.distribution] with version and packages";
         return flaw("profile", "no base profile", fix);
@@ -84,10 +86,20 @@ fn check_profiles(target: &Target) -> Result<(), Flaw> {
             let fix = "list at least a shell and rpm-build";
             return flaw(format!("{key}.packages"), "empty", fix);
         }
+        check_requirements(&format!("{key}.packages"), &profile.packages)?;
         let mut seen = BTreeSet::new();
         if let Some(twice) = profile.packages.iter().find(|package| !seen.insert(*package)) {
             let problem = format!("{} stands there twice", Foreign::new(twice.as_str()));
             return flaw(format!("{key}.packages"), problem, "take one of them out");
+        }
+    }
+    Ok(())
+}
+
+fn check_requirements(key: &str, requirements: &[Requirement]) -> Result<(), Flaw> {
+    for requirement in requirements {
+        if let Err(error) = Need::parse(requirement.as_str()) {
+            return flaw(key, error.to_string(), "write it as a spec would: 'name >= version'");
         }
     }
     Ok(())
