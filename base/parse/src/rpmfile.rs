@@ -62,6 +62,11 @@ impl Faulty for RpmError {
     }
 }
 
+/// In what a package is not one that a build should have made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ResultError(String);
+
 /// What an RPM's header says. Its author wrote it: a hint until something else agrees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -103,6 +108,29 @@ impl Facts {
     /// Whether it is a source package.
     pub fn is_source(&self) -> bool {
         self.nevra.arch() == "src"
+    }
+
+    /// Checks what a build has left as one of its packages: that the file is named after it, that
+    /// it is for `arch`, and that it says it was made from the source package `srpm`.
+    pub fn check_result(&self, file: &str, srpm: &str, arch: &str) -> Result<(), ResultError> {
+        let nevra = &self.nevra;
+        let told = |what: String| Err(ResultError(what));
+        if nevra.file_name() != file {
+            return told(format!("{} holds the package {nevra}", Foreign::new(file)));
+        }
+        if self.is_source() {
+            return told(format!("{nevra} is a source package among the results"));
+        }
+        if nevra.arch() != arch && nevra.arch() != "noarch" {
+            return told(format!("{nevra} is not for {arch}"));
+        }
+        match self.source_rpm.as_deref() {
+            Some(named) if named == srpm => Ok(()),
+            named => {
+                let named = Foreign::new(named.unwrap_or("nothing"));
+                told(format!("{nevra} says that it was made from {named}"))
+            }
+        }
     }
 
     /// The name of the spec in a source package.

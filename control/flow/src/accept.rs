@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kiln_model::{Digest, Fault, Faulty, Foreign, LeaseKey, Lock, Nevra};
+use kiln_model::{Digest, Fault, Faulty, Foreign, LeaseKey};
 use kiln_parse::rpmfile::{Facts, HeadCap, RpmError};
 use kiln_store::{Accepted, Artifact};
 use kiln_wire::worker::{Claim, ClaimedArtifact};
@@ -52,7 +52,9 @@ pub(crate) async fn accept(
     let mut artifacts = Vec::new();
     for claimed in &claim.rpms {
         let rpm = check(flow, claimed, HeadCap::BINARY)?;
-        check_origin(&rpm, &srpm.artifact.name, &lock)?;
+        rpm.facts
+            .check_result(&claimed.name, &srpm.artifact.name, &lock.arch)
+            .map_err(|error| is_false(error.to_string()))?;
         artifacts.push(rpm.artifact);
     }
     artifacts.push(srpm.artifact);
@@ -103,21 +105,4 @@ fn hash(flow: &Flow, digest: &Digest) -> Result<(Digest, u64), FlowError> {
         .map_err(|_| is_false("an artifact's bytes are not those of its digest"))?;
     let size = hasher.bytes();
     Ok((hasher.finish(), size))
-}
-
-fn check_origin(rpm: &Checked, srpm: &str, lock: &Lock) -> Result<(), FlowError> {
-    let nevra: &Nevra = &rpm.facts.nevra;
-    if rpm.facts.is_source() {
-        return Err(is_false(format!("{nevra} is a source package among the results")));
-    }
-    if nevra.arch() != lock.arch && nevra.arch() != "noarch" {
-        return Err(is_false(format!("{nevra} is not for {}", lock.arch)));
-    }
-    match rpm.facts.source_rpm.as_deref() {
-        Some(named) if named == srpm => Ok(()),
-        named => {
-            let named = Foreign::new(named.unwrap_or("nothing"));
-            Err(is_false(format!("{nevra} says that it was made from {named}")))
-        }
-    }
 }

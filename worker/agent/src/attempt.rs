@@ -8,7 +8,7 @@ use std::time::Instant;
 use kiln_cas::Cas;
 use kiln_jail::{Cancel, Collect, Launcher, Mount, Step};
 use kiln_model::{Fault, Limits, Requirement, Stage};
-use kiln_parse::rpmfile::Facts;
+use kiln_parse::rpmfile::{Facts, HeadCap};
 use kiln_wire::worker::{
     Claim, ClaimedArtifact, Ending, Lease, ResolveRequest, Resolved, Source, StageEnded,
 };
@@ -193,8 +193,7 @@ impl Attempt<'_> {
     /// The loop is the only back-and-forth between worker and control: a package may say while
     /// it is being prepared what else it needs.
     fn make_ready(&mut self) -> Result<(Remade, Root, Resolved), AttemptError> {
-        let hinted = self.hinted_requires()?;
-        let resolved = self.resolve(&hinted)?;
+        let (hinted, resolved) = self.resolve_hinted()?;
         let base = self.materialise(&resolved, None)?;
         let source = self.prepare(&base)?;
         let mut requires = source.facts.requires.clone();
@@ -221,8 +220,21 @@ impl Attempt<'_> {
         Ok((source, root, resolved))
     }
 
-    /// What the header of a given source package asks for. Its author wrote it under other
-    /// macros: a guess that usually saves a second question.
+    /// Resolves what the header of a given source package asks for: a guess that usually saves a
+    /// second question. Its author wrote it under other macros or with other tools, so where it
+    /// cannot be had, nothing is asked for until the package is made anew.
+    fn resolve_hinted(&mut self) -> Result<(Vec<Requirement>, Resolved), AttemptError> {
+        let hinted = self.hinted_requires()?;
+        match self.resolve(&hinted) {
+            Err(AttemptError::Control(report))
+                if !hinted.is_empty() && report.fault != Fault::Host =>
+            {
+                Ok((Vec::new(), self.resolve(&[])?))
+            }
+            result => Ok((hinted, result?)),
+        }
+    }
+
     fn hinted_requires(&self) -> Result<Vec<Requirement>, AttemptError> {
         let Source::Srpm(file) = &self.lease.source else { return Ok(Vec::new()) };
         let mut reader = self.jails.cas.read(&file.digest)?;
@@ -390,7 +402,20 @@ impl Attempt<'_> {
             let text = "rpmbuild went well and left no package: has the spec a %files section?";
             return Err(AttemptError::Unexpected(text.to_owned()));
         }
-        Ok((ran.files.into_iter().map(|(_, file)| file).collect(), ran.refused))
+        let rpms: Vec<ClaimedArtifact> = ran.files.into_iter().map(|(_, file)| file).collect();
+        rpms.iter().try_for_each(|rpm| self.check_result(rpm, source))?;
+        Ok((rpms, ran.refused))
+    }
+
+    /// A package can leave anything where its RPMs should be: that is its own fault, and found
+    /// here, before it becomes a claim of ours.
+    fn check_result(&self, rpm: &ClaimedArtifact, source: &Remade) -> Result<(), AttemptError> {
+        let file = || rpm.name.clone();
+        let facts = Facts::read(&mut self.jails.cas.read(&rpm.digest)?, HeadCap::BINARY)
+            .map_err(|source| AttemptError::Result { file: file(), source })?;
+        facts
+            .check_result(&rpm.name, &source.artifact.name, &self.lease.settings.arch)
+            .map_err(|source| AttemptError::Stranger { file: file(), source })
     }
 
     fn open_shell(

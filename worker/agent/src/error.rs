@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use kiln_cas::CasError;
 use kiln_jail::{JailError, StepExit};
 use kiln_model::{Breached, Fault, Faulty, Report};
-use kiln_parse::rpmfile::RpmError;
+use kiln_parse::rpmfile::{ResultError, RpmError};
 
 use crate::layers::LayerError;
 
@@ -50,6 +50,15 @@ pub enum AttemptError {
         #[source]
         source: RpmError,
     },
+    /// A file among the packages is not a package of this build.
+    #[error("the build left {file} among its packages, and it is none of them")]
+    Stranger {
+        /// Which file.
+        file: String,
+        /// In what it is not.
+        #[source]
+        source: ResultError,
+    },
     /// rpmbuild said that it went well, and something is missing or one too many.
     #[error("{0}")]
     Unexpected(String),
@@ -90,9 +99,11 @@ impl Faulty for AttemptError {
             Self::Cancelled | Self::Unkept => Fault::Caller,
             Self::Control(report) => report.fault,
             Self::Step { fault, .. } => *fault,
-            Self::Limit(_) | Self::Result { .. } | Self::Unexpected(_) | Self::Endless { .. } => {
-                Fault::Package
-            }
+            Self::Limit(_)
+            | Self::Result { .. }
+            | Self::Stranger { .. }
+            | Self::Unexpected(_)
+            | Self::Endless { .. } => Fault::Package,
             Self::Jail(error) => error.fault(),
             Self::Layer(error) => error.fault(),
             Self::Cas(error) => error.fault(),
