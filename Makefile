@@ -13,12 +13,26 @@ help:
 demo:
 	@scripts/demo
 
+# Tarballs lie beside the trial distribution, in the home of the user that builds.
+SOURCES = KILN_SOURCES=$${KILN_SOURCES:-$$(scripts/as-user --home)/.cache/kiln-sources}
+
 test:
 	@scripts/setup test
 	cargo fmt --check
 	cargo build --locked --workspace
-	@scripts/as-user true
-	KILN_TRIAL=$$(scripts/trial small) cargo nextest run --locked --workspace
+	@$(SOURCES) scripts/fetch-sources hello figlet popt perl-Try-Tiny
+	$(SOURCES) KILN_TRIAL=$$(scripts/trial small) cargo nextest run --locked --workspace
+
+test-all: test
+	@$(SOURCES) scripts/fetch-sources
+	$(SOURCES) KILN_TRIAL=$$(scripts/trial wide) KILN_NO_SKIP=1 \
+	    cargo nextest run --locked --workspace --profile all --run-ignored all
+	$(SOURCES) KILN_TRIAL=$$(scripts/trial wide) KILN_NO_SKIP=1 target/debug/kiln-packages all
+	target/debug/kiln-fuzz --seconds 60
+
+bench:
+	@scripts/setup bench
+	@scripts/bench
 
 check:
 	@scripts/setup demo
