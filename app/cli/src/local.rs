@@ -44,8 +44,13 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// Opens the folders and the store, and makes them where there are none.
-    pub(crate) fn open(folders: &Folders, target: Target, ui: Arc<Ui>) -> Result<Self, Failure> {
+    /// Opens the folders and the store, and makes them where there are none. `target` is what can
+    /// be built for.
+    pub(crate) fn open(
+        folders: &Folders,
+        target: Option<&Target>,
+        ui: Arc<Ui>,
+    ) -> Result<Self, Failure> {
         refuse_root()?;
         let in_use = folders.in_use()?;
         let runtime = Runtime::new().map_err(doing("starting the runtime"))?;
@@ -62,7 +67,8 @@ impl Local {
             let logs = Logs::open(&folders.data().join("logs.v1")).map_err(|error| {
                 doing("opening the folder of logs")(std::io::Error::other(error))
             })?;
-            let targets = BTreeMap::from([(target.name.clone(), target)]);
+            let named = |target: &Target| (target.name.clone(), target.clone());
+            let targets: BTreeMap<_, _> = target.map(named).into_iter().collect();
             let progress = ui.progress();
             let settings = FlowSettings {
                 store,

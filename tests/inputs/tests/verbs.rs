@@ -80,9 +80,9 @@ fn a_build_on_a_lock_has_that_buildroot_and_the_same_bytes() {
         assert!(same, "another {name}");
     }
     // What the lock lacks, rpmbuild names.
-    let more = kiln.spec("locked", "BuildRequires: unzip\n%description\nA test.\n%files\n");
+    let more = kiln.spec("locked", "BuildRequires: flex\n%description\nA test.\n%files\n");
     let ran = kiln.build(&more, &["--lock", lock.to_str().expect("text")]);
-    ran.failed(1, &["unzip is needed by locked"]).fault("package");
+    ran.failed(1, &["flex is needed by locked"]).fault("package");
 }
 
 #[test]
@@ -113,15 +113,16 @@ fn what_is_no_lock_is_refused_with_its_name() {
     let Some(kiln) = kiln() else { return };
     let package = kiln.package("good", "echo fine");
     let wrong = kiln.own_folder("kept").join("wrong.lock");
-    for text in ["", "{}", "[1, 2", "{\"version\": 99}", "{\"buildroot\": {}, \"version\": \"1.1.0\"}"]
+    for text in
+        ["", "{}", "[1, 2", "{\"version\": 99}", "{\"buildroot\": {}, \"version\": \"1.1.0\"}"]
     {
         fs::write(&wrong, text).expect("written");
         let ran = kiln.build(&package, &["--lock", wrong.to_str().expect("text")]);
-        ran.failed(2, &["wrong.lock is not a lock that can be used", "because:", "hint:"]);
+        ran.failed(2, &["wrong.lock' is not a lock that can be used", "because:", "hint:"]);
     }
     let missing = kiln.path("nowhere.lock");
     kiln.build(&package, &["--lock", missing.to_str().expect("text")])
-        .failed(2, &["nowhere.lock is not a lock", "No such file"]);
+        .failed(2, &["nowhere.lock' is not a lock", "No such file"]);
 }
 
 #[test]
