@@ -100,8 +100,16 @@ impl Store {
             .connect_with(options)
             .await
             .map_err(failed("opening the database"))?;
-        MIGRATIONS.run(&pool).await.map_err(StoreError::Schema)?;
-        Ok(Self { pool })
+        let store = Self { pool };
+        // One at a time: of several that open a new database at once, each would find no schema
+        // and make it.
+        let doing = "bringing the store's schema up to date";
+        let mut transaction = store.write(doing).await?;
+        // `run` asks for a connection that lives for ever, where a future is sent elsewhere.
+        let migrated = MIGRATIONS.run_direct(None, &mut *transaction, false).await;
+        migrated.map_err(StoreError::Schema)?;
+        transaction.commit().await.map_err(failed(doing))?;
+        Ok(store)
     }
 
     /// Begins a transaction that will write: it takes the writer's place at once, since one that
@@ -111,5 +119,27 @@ impl Store {
         doing: &'static str,
     ) -> Result<sqlx::Transaction<'static, Sqlite>, StoreError> {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed(doing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+    async fn many_can_open_a_new_store_at_once() {
+        for _ in 0..5 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("kiln.db");
+            let opened: Vec<_> = (0..16)
+                .map(|_| {
+                    let path = path.clone();
+                    tokio::spawn(async move { Store::open(&path).await.map(drop) })
+                })
+                .collect();
+            for one in opened {
+                one.await.expect("it ran").expect("opened");
+            }
+        }
     }
 }
