@@ -275,10 +275,11 @@ impl Reading {
     /// Remembers a check that failed: `checking for zlib.h... no`.
     fn note_check(&mut self, text: &str, shown: &Foreign) {
         let Some((_, check)) = text.split_once(CHECK) else { return };
-        let Some((what, "no" | "not found" | "missing")) = check.trim_end().rsplit_once("... ")
-        else {
+        let Some((what, answer)) = check.trim_end().rsplit_once("... ") else { return };
+        let answer = answer.strip_prefix("(cached) ").unwrap_or(answer);
+        if !["no", "not found", "missing"].contains(&answer) {
             return;
-        };
+        }
         let checked = match what.rsplit_once(" in -l") {
             Some((_, library)) => Some((Kind::Library, library)),
             None if what.contains(' ') => {

@@ -1,7 +1,7 @@
 //! What a failed build's log tells of the cause, and what the packager could do about it.
 
 use kiln_model::{Fault, LeaseKey, Lock, Report};
-use kiln_parse::buildlog::{self, Missing};
+use kiln_parse::buildlog::{self, Kind, Missing};
 use kiln_resolve::{Hint, RepoUse, Style};
 use kiln_store::JobRecord;
 
@@ -25,7 +25,11 @@ impl Flow {
         if let Some(source) = missing_source(&log) {
             return source_is_missing(report, &source);
         }
-        let missing = buildlog::missing(&log[..]).unwrap_or_default();
+        let report = told_by_rpm(report, &log);
+        let mut missing = buildlog::missing(&log[..]).unwrap_or_default();
+        if let Ok(Some(lock)) = self.last_lock(key).await {
+            missing.retain(|one| !is_answered(one, &lock));
+        }
         if missing.is_empty() {
             return report;
         }
@@ -67,6 +71,40 @@ impl Flow {
     }
 }
 
+/// The failure with what rpmbuild itself says at the end: which section failed, and which files
+/// and `%files` sections don't fit.
+fn told_by_rpm(report: Report, log: &[u8]) -> Report {
+    let text = String::from_utf8_lossy(log);
+    let Some((_, end)) = text.rsplit_once("\nRPM build errors:\n") else { return report };
+    let in_package = |path: &str| {
+        let path = path.split_once("/BUILDROOT").map_or(path, |(_, path)| path);
+        kiln_model::Foreign::new(path).as_str().to_owned()
+    };
+    let mut causes = report.causes;
+    let mut hint = report.hint;
+    for line in end.lines().map(str::trim).take(NAMED) {
+        if let Some(section) = line.strip_prefix("Bad exit status from ") {
+            let section = section.rsplit_once(" (").map_or(section, |(_, name)| name);
+            let section = section.trim_end_matches(')');
+            let section = kiln_model::Foreign::new(section);
+            causes.push(format!("{} ended with an error", section.as_str()));
+        } else if let Some(path) = line.strip_prefix("File not found: ") {
+            causes.push(format!("%files names {}, which is not there", in_package(path)));
+        } else if line.starts_with('/') {
+            causes.push(format!("no %files section names {}", in_package(line)));
+            let what = "name the files in a %files section, or remove them at the end of %install";
+            hint = Some(what.to_owned());
+        }
+    }
+    Report { causes, hint, ..report }
+}
+
+/// Whether it is a requirement that the package asked for at build time, and was given.
+fn is_answered(missing: &Missing, lock: &Lock) -> bool {
+    missing.kind == Kind::Requirement
+        && lock.requires.iter().any(|given| given.as_str() == missing.name)
+}
+
 /// The failure with what is missing, each with the line that says so, and the hints as one.
 fn told(report: Report, missing: &[Missing], hints: &[Hint]) -> Report {
     let mut causes = report.causes;
@@ -80,8 +118,8 @@ fn told(report: Report, missing: &[Missing], hints: &[Hint]) -> Report {
         }
     }
     let sentences: Vec<String> = hints.iter().take(NAMED).map(Hint::sentence).collect();
-    let hint = (!sentences.is_empty()).then(|| sentences.join("; "));
-    Report { causes, hint, ..report }
+    let hint = (!sentences.is_empty()).then(|| sentences.join("; ")).or(report.hint);
+    Report { fault: report.fault, error: report.error, causes, hint }
 }
 
 /// The source that rpmbuild says it cannot find, if that is what it says.
@@ -112,6 +150,32 @@ fn source_is_missing(report: Report, source: &str) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_rpmbuild_says_at_the_end_is_told() {
+        let told = |log: &str| {
+            let report = Report {
+                fault: Fault::Package,
+                error: "building the package".to_owned(),
+                causes: Vec::new(),
+                hint: None,
+            };
+            let told = told_by_rpm(report, log.as_bytes());
+            (told.causes, told.hint.is_some())
+        };
+        let end = |lines: &str| format!("x\n\nRPM build errors:\n{lines}");
+        let (causes, _) = told(&end("    Bad exit status from /var/tmp/rpm-tmp.1x (%check)\n"));
+        assert_eq!(causes, ["%check ended with an error"]);
+        let path = "/builddir/build/BUILD/x-1-build/BUILDROOT/usr/lib64/libx.so.4*";
+        let (causes, has_hint) = told(&end(&format!("    File not found: {path}\n")));
+        assert_eq!(causes, ["%files names /usr/lib64/libx.so.4*, which is not there"]);
+        assert!(!has_hint);
+        let unnamed = "    Installed (but unpackaged) file(s) found:\n   /etc/x.conf\n";
+        let (causes, has_hint) = told(&end(unnamed));
+        assert_eq!(causes, ["no %files section names /etc/x.conf"]);
+        assert!(has_hint);
+        assert_eq!(told("nothing of the kind\n"), (Vec::new(), false));
+    }
 
     #[test]
     fn a_missing_source_is_named() {

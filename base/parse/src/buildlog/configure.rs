@@ -183,6 +183,28 @@ pub(super) const RULES: &[Rule] = &[
         &[("  No CMAKE_CXX_COMPILER could be found.", "c++")],
     )
     .form("c++"),
+    // Distributions set CC and CXX, and then CMake looks for nothing else.
+    Rule::new(
+        Command,
+        "Could not find compiler set in environment variable CC:",
+        r"Could not find compiler set in environment variable CC:",
+        &[("  Could not find compiler set in environment variable CC:", "cc")],
+    )
+    .form("cc"),
+    Rule::new(
+        Command,
+        "Could not find compiler set in environment variable CXX:",
+        r"Could not find compiler set in environment variable CXX:",
+        &[("  Could not find compiler set in environment variable CXX:", "c++")],
+    )
+    .form("c++"),
+    Rule::new(
+        Command,
+        "CMAKE_CXX_COMPILER not set, after EnableLanguage",
+        r"CMAKE_CXX_COMPILER not set, after EnableLanguage",
+        &[("CMake Error: CMAKE_CXX_COMPILER not set, after EnableLanguage", "c++")],
+    )
+    .form("c++"),
     Rule::new(
         Command,
         "No CMAKE_Fortran_COMPILER could be found",
@@ -247,6 +269,21 @@ pub(super) const RULES: &[Rule] = &[
         &[("configure: error: no acceptable C compiler found in $PATH", "cc")],
     )
     .form("cc"),
+    // Where CC is set and names nothing that is there, autoconf says no more than this.
+    Rule::new(
+        Command,
+        "C compiler cannot create executables",
+        r"C compiler cannot create executables",
+        &[("configure: error: C compiler cannot create executables", "cc")],
+    )
+    .form("cc"),
+    Rule::new(
+        Command,
+        "C++ compiler cannot create executables",
+        r"C\+\+ compiler cannot create executables",
+        &[("configure: error: C++ compiler cannot create executables", "c++")],
+    )
+    .form("c++"),
     Rule::new(
         Command,
         "no acceptable ",
@@ -261,6 +298,24 @@ pub(super) const RULES: &[Rule] = &[
     )
     .form("m4"),
     // What people write in AC_MSG_ERROR.
+    Rule::new(
+        Header,
+        "configure: error: ",
+        r"configure: error: .*\b(?:requires?|needs?) (?:the )?(?P<name>[A-Za-z][\w./+-]*\.h)\b",
+        &[("configure: error: SELinux support requires selinux.h header", "selinux.h")],
+    ),
+    Rule::new(
+        Name,
+        "configure: error: ",
+        r"configure: error: (?P<name>[A-Za-z][\w.+/-]*[\w+]) support (?:is )?not available",
+        &[("configure: error: PCRE support not available", "PCRE")],
+    ),
+    Rule::new(
+        Name,
+        "configure: error: ",
+        r"configure: error: .*\b(?:works only|only works|must be built) with (?:the |a |GNU )?(?P<name>[A-Za-z][\w.+-]*[\w+])",
+        &[("configure: error: readline works only with flex.", "flex")],
+    ),
     Rule::new(
         Name,
         "configure: error: ",

@@ -106,6 +106,13 @@ pub(super) const RULES: &[Rule] = &[
         r"FileNotFoundError: \[Errno 2\] No such file or directory: '(?P<name>[\w+-]+)'",
         &[("FileNotFoundError: [Errno 2] No such file or directory: 'git'", "git")],
     ),
+    // Python's setuptools, for a compiler.
+    Rule::new(
+        Command,
+        "command '",
+        r"command '(?P<name>[^' ]+)' failed: No such file or directory",
+        &[("error: command 'gcc' failed: No such file or directory", "gcc")],
+    ),
     // Go's os/exec.
     Rule::new(
         Command,

@@ -55,7 +55,10 @@ pub(super) fn sought(missing: &Missing) -> Sought {
         Kind::Command => command(name),
         Kind::File => {
             let files = vec![Wanted::Path(name.to_owned())];
-            Sought { exact: merged(name), files, ..none() }
+            let program = name.rsplit_once("bin/").map_or("", |(_, program)| program);
+            let mut exact = known(program);
+            exact.extend(merged(name));
+            Sought { exact, files, ..none() }
         }
         Kind::FileEnd => Sought { exact: known(name), files: vec![end(name)], ..none() },
         Kind::Header => {
@@ -129,7 +132,7 @@ fn merged(path: &str) -> Vec<String> {
 
 /// Files that every RPM distribution has in a package of the same name, however it divides what
 /// stands behind them; and that every packager knows by it.
-const KNOWN: [(&str, &str); 10] = [
+const KNOWN: [(&str, &str); 11] = [
     ("cc1", "gcc"),
     ("cc1plus", "gcc-c++"),
     ("cc1obj", "gcc-objc"),
@@ -140,6 +143,8 @@ const KNOWN: [(&str, &str); 10] = [
     ("perl.h", "perl-devel"),
     ("ruby.h", "ruby-devel"),
     ("perl", "perl-interpreter"),
+    // What builds Python wants its macros too, and every guideline asks for them by this name.
+    ("python3", "python3-devel"),
 ];
 
 fn known(file: &str) -> Vec<String> {
@@ -158,7 +163,10 @@ const COMMANDS: [(&str, &str); 6] = [
 ];
 
 fn command(name: &str) -> Sought {
-    let mut exact = known(name);
+    // `x86_64-linux-gnu-gcc`: the compiler's own full name, where the platform is the build's.
+    let plain = name.rsplit_once("-linux-gnu-").map(|(_, plain)| plain);
+    let mut exact = plain.map(|plain| command(plain).exact).unwrap_or_default();
+    exact.extend(known(name));
     let mut add = |name: &str| {
         for folder in ["/usr/bin", "/usr/sbin"] {
             exact.extend(merged(&format!("{folder}/{name}")));
@@ -177,7 +185,10 @@ fn command(name: &str) -> Sought {
     if !bare.is_empty() && bare != name {
         add(bare);
     }
-    Sought { virtually: format!("/usr/bin/{name}"), exact, ..none() }
+    // A function that `configure` did not find is named like its library: `pcre2_compile`.
+    let library = name.split_once('_').map(|(library, _)| library).filter(|one| one.len() > 2);
+    let guesses = library.map(libraries).unwrap_or_default();
+    Sought { virtually: format!("/usr/bin/{name}"), exact, guesses, ..none() }
 }
 
 /// What a library's package to develop with may provide.
@@ -341,7 +352,10 @@ mod tests {
         assert_eq!(of(Kind::PythonModule, "yaml.nodes").exact, ["python3dist(pyyaml)"]);
         assert_eq!(of(Kind::PythonDist, "Flit_Core").exact, ["python3dist(flit-core)"]);
         assert_eq!(of(Kind::Perl, "Module::Build").exact, ["perl(Module::Build)"]);
-        assert_eq!(of(Kind::File, "/bin/perl").exact, ["/bin/perl", "/usr/bin/perl"]);
+        assert_eq!(of(Kind::File, "/bin/sed").exact, ["/bin/sed", "/usr/bin/sed"]);
+        assert_eq!(of(Kind::File, "/usr/bin/python3").exact[0], "python3-devel");
+        assert_eq!(of(Kind::Command, "x86_64-linux-gnu-gcc").exact[0], "/usr/bin/gcc");
+        assert!(of(Kind::Command, "pcre2_compile").guesses.contains(&"pcre2-devel".to_owned()));
         assert!(of(Kind::Name, "libpcap").guesses.contains(&"libpcap-devel".to_owned()));
     }
 
