@@ -20,7 +20,7 @@ test:
 	@scripts/setup test
 	cargo fmt --check
 	cargo build --locked --workspace
-	@$(SOURCES) scripts/fetch-sources hello figlet popt perl-Try-Tiny
+	@$(SOURCES) scripts/fetch-sources hello figlet attr perl-Try-Tiny
 	$(SOURCES) KILN_TRIAL=$$(scripts/trial small) cargo nextest run --locked --workspace
 
 test-all: test
