@@ -149,7 +149,11 @@ fn asked_for(outcome: &Outcome) -> Result<BTreeSet<String>> {
     let path = outcome.folder.join("kiln.lock");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let Lock { requires } = serde_json::from_str(&text)?;
-    let name = |text: &String| text.split_whitespace().next().unwrap_or_default().to_owned();
+    // `(a >= 3 with a < 4)` asks for an `a`.
+    let name = |text: &String| {
+        let text = text.trim_start_matches('(');
+        text.split_whitespace().next().unwrap_or_default().to_owned()
+    };
     Ok(requires.iter().map(name).collect())
 }
 

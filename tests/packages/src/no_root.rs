@@ -48,20 +48,24 @@ pub struct Report {
 pub fn run(place: &Place) -> Result<bool> {
     let report = watch(place)?;
     let host = namespace_of("self").unwrap_or_default();
-    let rows: Vec<Vec<String>> = report
-        .seen
-        .iter()
-        .map(|(seen, count)| {
-            let namespace = match &seen.namespace {
-                None => "unknown".to_owned(),
-                Some(one) if *one == host => "the host's".to_owned(),
-                Some(_) => "the jail's own".to_owned(),
-            };
-            let uids = seen.uids.map(|uid| uid.to_string()).join(" ");
-            let capabilities = format!("{:x}", seen.capabilities);
-            vec![seen.name.clone(), uids, namespace, capabilities, count.to_string()]
-        })
-        .collect();
+    // Each jail has a namespace of its own; the table tells no more than whose it is.
+    let mut counts: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+    for (seen, count) in &report.seen {
+        let namespace = match &seen.namespace {
+            None => "unknown",
+            Some(one) if *one == host => "the host's",
+            Some(_) => "a jail's own",
+        };
+        let uids = seen.uids.map(|uid| uid.to_string()).join(" ");
+        let capabilities = format!("{:x}", seen.capabilities);
+        let row = vec![seen.name.clone(), uids, namespace.to_owned(), capabilities];
+        *counts.entry(row).or_default() += count;
+    }
+    let with_count = |(mut row, count): (Vec<String>, usize)| {
+        row.push(count.to_string());
+        row
+    };
+    let rows: Vec<Vec<String>> = counts.into_iter().map(with_count).collect();
     table(&["process", "uids on the host", "user namespace", "capabilities", "seen"], &rows);
     println!("{} processes in {} walks through /proc", report.processes, report.walks);
     println!(
