@@ -341,6 +341,10 @@ mod tests {
             ("/usr/share/aclocal/gettext.m4", false),
             ("/usr/lib/rpm/platform/x86_64-linux/macros", false),
             ("/usr/lib/rpm/platform/s390x-linux/macros", true),
+            ("/usr/lib/gcc/x86_64-linux-gnu/14/libgomp.spec", false),
+            ("/usr/lib/gcc/x86_64-linux-gnu/14/libgomp.a", false),
+            ("/usr/lib/gcc/x86_64-linux-gnu/14/libgo.a", true),
+            ("/usr/lib/gcc/x86_64-linux-gnu/14/libgolibbegin.a", true),
         ];
         for (path, dropped) in table {
             assert_eq!(rules.of("bash").drops(path), dropped, "{path}");
