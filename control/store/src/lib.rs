@@ -77,7 +77,19 @@ impl Faulty for StoreError {
             Self::Stale(_) => Fault::Breach,
         }
     }
+
+    fn hint(&self) -> Option<String> {
+        let Self::Database { source, .. } = self else { return None };
+        let code = source.as_database_error()?.code()?.parse::<u32>().ok()?;
+        // The primary result code is the lowest byte (sqlite.org/rescode.html).
+        matches!(code & 0xff, IO_ERROR | FULL)
+            .then(|| "see that the disk with kiln's folder has room and is sound".to_owned())
+    }
 }
+
+/// `SQLITE_IOERR` and `SQLITE_FULL`.
+const IO_ERROR: u32 = 10;
+const FULL: u32 = 13;
 
 pub(crate) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
     move |source| StoreError::Database { doing, source }

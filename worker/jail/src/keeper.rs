@@ -26,6 +26,10 @@ use crate::sys::{self, Side};
 use crate::terminal::{self, Receiver};
 use crate::watch::{INTERVAL, Watch};
 
+/// Below so many bytes a disk counts as full: who finds no room for a file often removes what it
+/// has written of it, so there is some.
+const FULL: u64 = 32 << 20;
+
 /// Which plans a keeper carries out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strength {
@@ -78,6 +82,8 @@ struct Keeper {
 enum Watched {
     /// Pid 1 is done.
     Done,
+    /// Pid 1 is done, and its last step, or the jail, failed.
+    Failed,
     /// A limit was reached.
     Breached(Breached),
     /// The launcher wants an end, or is gone.
@@ -111,6 +117,7 @@ impl Keeper {
         wait_for(pid1)?;
         match result? {
             Watched::Done => self.collect(),
+            Watched::Failed => self.look_at_disk(),
             Watched::Stopped => Ok(()),
             Watched::Breached(breached) => self.say(&FromKeeper::Breached(breached)),
         }
@@ -160,7 +167,7 @@ impl Keeper {
                 }
                 News::Launcher => return Ok(Watched::Stopped),
                 News::Pid1 => match self.pass_on(status)? {
-                    Passed::End if failed => return Ok(Watched::Stopped),
+                    Passed::End if failed => return Ok(Watched::Failed),
                     Passed::End => return Ok(Watched::Done),
                     Passed::Good => {}
                     Passed::Bad => failed = true,
@@ -196,6 +203,18 @@ impl Keeper {
             Collected::All => Ok(()),
             Collected::TooMuch(breached) => self.say(&FromKeeper::Breached(breached)),
         }
+    }
+
+    /// Whatever a step says why it failed: on a full disk, that is why. Looked at before anything
+    /// is removed.
+    fn look_at_disk(&self) -> Result<(), SetupError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let disk = rustix::fs::fstatvfs(folder).doing(|| "looking at the disk".to_owned())?;
+        let left = disk.f_bavail * disk.f_frsize;
+        if left < FULL || disk.f_files > 0 && disk.f_favail == 0 {
+            self.say(&FromKeeper::Full(left))?;
+        }
+        Ok(())
     }
 
     fn say(&self, message: &FromKeeper) -> Result<(), SetupError> {

@@ -94,6 +94,12 @@ pub enum JailError {
     /// The jail could not be made; the guest has no part in it.
     #[error("making the jail: {0}")]
     Setup(String),
+    /// A step failed for want of disk.
+    #[error("running a jail: its disk is full, only {left} bytes are left")]
+    Full {
+        /// How many bytes there were.
+        left: u64,
+    },
     /// The keeper is gone.
     #[error("the jail's keeper is gone")]
     Keeper(#[source] FrameError),
@@ -111,7 +117,11 @@ pub enum JailError {
 impl Faulty for JailError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Ids(_) | Self::Program { .. } | Self::Setup(_) | Self::Io { .. } => Fault::Host,
+            Self::Ids(_)
+            | Self::Program { .. }
+            | Self::Setup(_)
+            | Self::Full { .. }
+            | Self::Io { .. } => Fault::Host,
             Self::Plan(_) | Self::Keeper(_) => Fault::Kiln,
         }
     }
@@ -121,6 +131,9 @@ impl Faulty for JailError {
             Self::Ids(_) | Self::Program { .. } | Self::Setup(_) => Some(
                 "'kiln doctor' says what this host lacks, and the command that mends it".into(),
             ),
+            Self::Full { .. } => {
+                Some("free some disk space; 'kiln cache gc' removes what no lock needs".into())
+            }
             Self::Plan(_) | Self::Keeper(_) | Self::Io { .. } => None,
         }
     }
@@ -170,12 +183,12 @@ impl Launcher {
         let Run { control, mut child, group, .. } = run;
         drop(control);
         child.wait().map_err(failed("waiting for the jail's keeper"))?;
-        let (mut outcome, told) = result?;
+        let (mut outcome, trouble) = result?;
         if let Some(breached) = group.breached(limits) {
             outcome.end = End::Breached(breached);
         }
-        match (told, &outcome.end) {
-            (Some(told), End::Done) => Err(JailError::Setup(told)),
+        match (trouble, &outcome.end) {
+            (Some(trouble), End::Done) => Err(trouble),
             _ => Ok(outcome),
         }
     }
@@ -195,8 +208,8 @@ struct Run<'a> {
 /// What is known of a run so far.
 struct State {
     outcome: Outcome,
-    /// What the keeper said of a jail that could not be made.
-    told: Option<String>,
+    /// What the keeper said of a jail that could not be made, or not go on.
+    trouble: Option<JailError>,
     started: Instant,
     heard: Instant,
     logged: u64,
@@ -204,12 +217,12 @@ struct State {
 }
 
 impl Run<'_> {
-    fn go(&mut self) -> Result<(Outcome, Option<String>), JailError> {
+    fn go(&mut self) -> Result<(Outcome, Option<JailError>), JailError> {
         self.say(&ToKeeper::Plan(Box::new(self.plan.clone())))?;
         let now = Instant::now();
         let mut state = State {
             outcome: Outcome { steps: Vec::new(), end: End::Done },
-            told: None,
+            trouble: None,
             started: now,
             heard: now,
             logged: 0,
@@ -223,7 +236,7 @@ impl Run<'_> {
             if news.control && self.hear_keeper(&mut state)? {
                 // Nobody writes to the log any more: what is in the pipe is all of it.
                 while self.hear_log(&mut state)? {}
-                return Ok((state.outcome, state.told));
+                return Ok((state.outcome, state.trouble));
             }
             if news.cancelled && !state.stopping {
                 self.stop(&mut state, End::Cancelled)?;
@@ -339,7 +352,8 @@ impl Run<'_> {
                 (self.on)(Event::StepEnded(&ended)).map_err(failed("noting a step's end"))?;
                 state.outcome.steps.push(ended);
             }
-            FromKeeper::Failed(told) => state.told = Some(told),
+            FromKeeper::Failed(told) => state.trouble = Some(JailError::Setup(told)),
+            FromKeeper::Full(left) => state.trouble = Some(JailError::Full { left }),
             FromKeeper::Breached(breached) => state.outcome.end = End::Breached(breached),
             FromKeeper::File(head) => self.take_file(&head)?,
             FromKeeper::Refused { name, why } => {

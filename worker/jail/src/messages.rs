@@ -35,6 +35,8 @@ pub(crate) enum FromKeeper {
     StepEnded(StepEnded),
     /// The jail could not be made: not the guest's doing.
     Failed(String),
+    /// A step failed, and the disk under the jail has only so many bytes left.
+    Full(u64),
     /// A limit that the keeper watches was reached, and the guest ended.
     Breached(Breached),
     /// A file follows, in frames of raw data, `size` bytes in all.
