@@ -3,6 +3,8 @@
 //!
 //! Zone: tests. What does not belong here: attacks on a jail from inside (`tests/contest`).
 
+#![allow(clippy::print_stderr, reason = "a test says what came of it")]
+
 mod kiln;
 mod left;
 mod mirror;

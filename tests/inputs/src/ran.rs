@@ -30,7 +30,11 @@ impl Ran {
         }
         assert!(all.contains("error:"), "no error is told: {self}");
         assert!(!all.contains("panicked"), "{self}");
-        assert!(!all.contains("RUST_BACKTRACE"), "{self}");
+        // For those who ask ('--no-capture'): what each bad input gets.
+        let lines = all.lines().filter(|line| {
+            ["error: ", "  because: ", "hint: "].iter().any(|word| line.starts_with(word))
+        });
+        eprintln!("{code}: {}", lines.collect::<Vec<_>>().join(" | "));
         self
     }
 

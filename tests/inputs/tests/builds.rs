@@ -110,7 +110,7 @@ fn what_is_no_package_of_this_build_is_not_taken_for_one() {
         ("linked", format!("ln -s /etc/shadow {rpms}/evil-1-1.noarch.rpm"), [0, 1], ""),
         ("piped", format!("mkfifo {rpms}/evil-1-1.noarch.rpm"), [0, 1], ""),
         ("folder", format!("mkdir {rpms}/evil-1-1.noarch.rpm"), [0, 0], ""),
-        ("escape", format!("echo x > \"{rpms}/$(printf 'a\\033[2Jb').rpm\""), [0, 1], ""),
+        ("escape", format!("echo x > \"{rpms}/$(printf 'a\\n\\033[2Jb').rpm\""), [0, 1], ""),
         ("longest", format!("echo x > {rpms}/$(printf 'a%0250d' 0).rpm"), [0, 1], ""),
         (
             "renamed",
