@@ -311,7 +311,7 @@ pub(super) const RULES: &[Rule] = &[
         &[("configure: error: PCRE support not available", "PCRE")],
     ),
     Rule::new(
-        Name,
+        Command,
         "configure: error: ",
         r"configure: error: .*\b(?:works only|only works|must be built) with (?:the |a |GNU )?(?P<name>[A-Za-z][\w.+-]*[\w+])",
         &[("configure: error: readline works only with flex.", "flex")],
