@@ -27,8 +27,9 @@ test-all: test
 	@$(SOURCES) scripts/fetch-sources
 	$(SOURCES) KILN_TRIAL=$$(scripts/trial wide) KILN_NO_SKIP=1 \
 	    cargo nextest run --locked --workspace --profile all --run-ignored all
-	$(SOURCES) KILN_TRIAL=$$(scripts/trial wide) KILN_NO_SKIP=1 target/debug/kiln-packages all
-	target/debug/kiln-fuzz --seconds 60
+	$(SOURCES) KILN_TRIAL=$$(scripts/trial wide) KILN_NO_SKIP=1 \
+	    cargo run --locked --package kiln-packages -- all
+	cargo run --locked --package kiln-fuzz -- --seconds 60
 
 bench:
 	@scripts/setup bench
