@@ -62,31 +62,33 @@ fn main() -> Result<()> {
     let (kiln, trial) = (fs::canonicalize(&arguments.kiln)?, fs::canonicalize(&arguments.trial)?);
     let stage = Stage::new(kiln, trial, scratch.path().to_owned(), jobs)?;
     let mut table = Table::default();
-    let result = fill(&arguments, &stage, &mut table);
+    let bare = Bare::new(&stage.scratch)?;
+    let result = fill(&arguments, &stage, &bare, &mut table);
     table.print();
+    // What belongs to other ids goes first: the folder itself is removed as this user.
+    bare.clear()?;
+    stage.forget_layers()?;
     if let Some(path) = &arguments.json {
         fs::write(path, serde_json::to_string_pretty(&table)? + "\n")
             .with_context(|| format!("writing {}", path.display()))?;
     }
-    stage.forget_layers()?;
     result
 }
 
-fn fill(arguments: &Arguments, stage: &Stage, table: &mut Table) -> Result<()> {
+fn fill(arguments: &Arguments, stage: &Stage, bare: &Bare, table: &mut Table) -> Result<()> {
     let repeats = arguments.repeats;
-    let bare = Bare::new(&stage.scratch)?;
     for row in &arguments.rows {
         eprintln!("row {row}");
         match row {
-            4 => rows::first_buildroot(stage, &bare, repeats, table)?,
-            1 => rows::clean_buildroot(stage, &bare, repeats, table)?,
+            4 => rows::first_buildroot(stage, bare, repeats, table)?,
+            1 => rows::clean_buildroot(stage, bare, repeats, table)?,
             2 => {
                 for package in &arguments.packages {
                     let package = fs::canonicalize(package)?;
-                    rows::whole_build(stage, &bare, &package, repeats, table)?;
+                    rows::whole_build(stage, bare, &package, repeats, table)?;
                 }
             }
-            5 => resolving::resolve(&stage.kiln, &stage.scratch, &bare, repeats, table)?,
+            5 => resolving::resolve(&stage.kiln, &stage.scratch, bare, repeats, table)?,
             other => table.note(format!("row {other} is not timed here")),
         }
     }
