@@ -70,11 +70,13 @@ pub(crate) fn resolve(
         "60 ms",
         met,
     );
-    table.beside(
-        5,
-        "the first question of a new process, metadata known",
-        Figures::of(&runs.first),
-    );
+    if !runs.first.is_empty() {
+        table.beside(
+            5,
+            "the first question of a new process, metadata known",
+            Figures::of(&runs.first),
+        );
+    }
     table.beside(5, "a question that was asked before", Figures::of(&runs.known));
     table.note(format!("row 5: metadata read for the first time in {:.1} s", runs.read));
     match dnf_all(&repo, bare) {
