@@ -96,7 +96,11 @@ impl Jails<'_> {
             // Its content is gone; what is left are folders of our own.
             fs::remove_dir_all(&plan.folder).map_err(io_error("removing", &plan.folder))?;
         }
-        let outcome = outcome?;
+        let outcome = match outcome {
+            // Being ended, the keeper may go before it has heard everything: no trouble of its own.
+            Err(_) if self.cancel.is_cancelled() => return Err(AttemptError::Cancelled),
+            outcome => outcome?,
+        };
         self.judge(&wanted, &outcome)?;
         Ok(Ran { folder: plan.folder, files, refused, steps: outcome.steps })
     }
