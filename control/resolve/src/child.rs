@@ -10,7 +10,7 @@ use std::time::Duration;
 use kiln_model::Foreign;
 use kiln_wire::frame::FrameError;
 use kiln_wire::rights;
-use kiln_wire::solver::{ANSWER_CAP, Answer, Ready, Request, VERSION};
+use kiln_wire::solver::{ANSWER_CAP, Answer, Failure, Ready, Request, VERSION};
 
 use crate::ResolveError;
 use crate::spawn::{SolverLink, SolverSpawn};
@@ -41,6 +41,10 @@ impl Solver {
         let mut solver = Self { socket, process, version: String::new() };
         match solver.receive()? {
             Answer::Ready(ready) => solver.accept(ready).map(|()| solver),
+            // Before it is ready it does nothing but confine itself.
+            Answer::Failed(Failure::System(why)) => {
+                Err(ResolveError::Unconfined(Foreign::new(&why)))
+            }
             Answer::Failed(failure) => Err(ResolveError::of_failure(failure)),
             _ => Err(ResolveError::Nonsense("it began with an answer".to_owned())),
         }

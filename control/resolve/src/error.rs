@@ -65,6 +65,9 @@ pub enum ResolveError {
     /// The solver is not confined as it should be.
     #[error("the solver is not confined: {0}")]
     Unconfined(Foreign),
+    /// The machine refused something to the solver, as room to write.
+    #[error("the solver could not read or write what it was given: {0}")]
+    Refused(Foreign),
     /// The solver ended instead of answering.
     #[error("the solver ended instead of answering ({0})")]
     Crashed(Foreign),
@@ -125,7 +128,7 @@ impl ResolveError {
             Failure::Digest(why) => Self::Digest(Foreign::new(&why)),
             Failure::Stale(why) => Self::Crashed(Foreign::new(&why)),
             Failure::Protocol(why) => Self::Nonsense(why),
-            Failure::System(why) => Self::Unconfined(Foreign::new(&why)),
+            Failure::System(why) => Self::Refused(Foreign::new(&why)),
         }
     }
 
@@ -144,6 +147,7 @@ impl ResolveError {
             | Self::Lists { .. }
             | Self::Spawn(_)
             | Self::Cas(_)
+            | Self::Refused(_)
             | Self::Io { .. } => false,
         }
     }
@@ -167,7 +171,9 @@ impl Faulty for ResolveError {
                 Asker::Profile | Asker::Toolbox => Fault::Caller,
             },
             Self::TooComplex(_) => Fault::Package,
-            Self::Metadata { .. } | Self::Spawn(_) | Self::Io { .. } => Fault::Host,
+            Self::Metadata { .. } | Self::Spawn(_) | Self::Refused(_) | Self::Io { .. } => {
+                Fault::Host
+            }
             Self::Digest(_) => Fault::Breach,
             Self::Lists { source, .. } => source.0.fault(),
             Self::Unconfined(_) | Self::Crashed(_) | Self::Nonsense(_) => Fault::Kiln,
@@ -187,6 +193,10 @@ impl Faulty for ResolveError {
             }
             Self::Lists { source, .. } => source.0.hint(),
             Self::Cas(error) => error.hint(),
+            Self::Refused(_) => Some(
+                "see that there is room on the disk; 'kiln cache gc' removes what no lock needs"
+                    .to_owned(),
+            ),
             Self::Metadata { .. }
             | Self::TwiceRepo(_)
             | Self::Digest(_)
