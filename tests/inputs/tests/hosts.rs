@@ -115,7 +115,9 @@ fn a_full_disk_is_the_machines_fault_and_leaves_nothing_half_made() {
         let Some((ran, left)) = on_small_disk(&kiln, &folder, size) else { return };
         // The database says so, or what was being written.
         ran.failed(70, &["disk", "hint:"]);
-        assert_eq!(left.trim(), "", "after a full disk of {size}: {ran}");
+        // The results of a build that failed, on a disk that has room, are whole.
+        let left: Vec<&str> = left.lines().filter(|name| *name != "fine").collect();
+        assert!(left.is_empty(), "{left:?} after a full disk of {size}: {ran}");
     }
     let results = kiln.results.clone();
     let Some((ran, left)) = on_small_disk(&kiln, &results, "4k") else { return };
