@@ -232,7 +232,7 @@ fn kept(
 ) -> Result<BTreeSet<Digest>, Failure> {
     const LOCK_CAP: u64 = 64 << 20;
     let runtime = tokio::runtime::Runtime::new().map_err(doing("starting the runtime"))?;
-    let KeptByStore { locks, blobs } = runtime.block_on(async {
+    let KeptByStore { locks, blobs, lists } = runtime.block_on(async {
         let store = Store::open(&folders.data().join("kiln.db")).await?;
         if let (Some(days), false) = (forget, dry_run) {
             let day = 24 * 3600 * 1000;
@@ -241,6 +241,10 @@ fn kept(
         store.kept().await
     })?;
     let mut kept: BTreeSet<Digest> = blobs.into_iter().collect();
+    for digest in lists {
+        kept.extend(kiln_flow::named_by_list(cas, &digest)?);
+        kept.insert(digest);
+    }
     for digest in locks {
         // A lock that cannot be read names nothing that could be kept for it.
         let lock = cas.read_to_vec(&digest, LOCK_CAP).ok();

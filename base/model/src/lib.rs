@@ -4,23 +4,29 @@
 //! What does not belong here: parsing of strangers' bytes (`base/parse`), messages between zones
 //! (`base/wire`), anything that touches a disk (`base/cas`).
 
+mod account;
 mod digest;
 mod fault;
 mod foreign;
 mod job;
 mod limits;
 mod lock;
+mod name;
 mod nevra;
+mod project;
 mod requirement;
 mod target;
 
+pub use account::{ProjectId, Role, Scope, UserId};
 pub use digest::{Digest, DigestError, Hasher};
 pub use fault::{Fault, Faulty, Report};
 pub use foreign::{Foreign, LINE_CAP};
 pub use job::{BuildId, Epoch, IllegalStep, JobEvent, JobId, JobState, LeaseKey, Stage};
 pub use limits::{Breached, Limit, Limits};
 pub use lock::{LOCK_VERSION, Lock, LockedPackage, LockedSnapshot, Reason, stays_inside};
+pub use name::{NameError, ProjectName, UserName, WorkerName};
 pub use nevra::{Nevra, NevraError};
+pub use project::ProjectSettings;
 pub use requirement::{Requirement, RequirementError};
 pub use target::{
     Key, Knobs, ProfileSpec, RepoSpec, TARGET_SCHEMA, Target, TargetName, TargetNameError,

@@ -209,14 +209,21 @@ impl Flow {
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, FlowError> {
         let Submission { title, source, settings, limits } = submission;
         self.target_of(&settings)?;
-        let jobs = vec![NewJob { settings, limits }];
-        let build = NewBuild { title, source, jobs };
+        let job = NewJob {
+            settings,
+            limits,
+            is_background: false,
+            priority: 0,
+            waits_for: Vec::new(),
+        };
+        let build = NewBuild { title, source, jobs: vec![job], owner: None };
         Ok(self.store.submit(&build, (self.now)()).await?)
     }
 
     /// Stage lease: the right to run the next attempt at a job.
     pub async fn lease(&self, job: JobId, worker: &str) -> Result<Lease, FlowError> {
-        let key = self.store.lease(job, worker, (self.now)() + LEASE_MS).await?;
+        let now = (self.now)();
+        let key = self.store.lease(job, worker, now, now + LEASE_MS).await?;
         let JobRecord { source, settings, limits, .. } = self.store.job(job).await?;
         Ok(Lease { key, source, settings, limits })
     }

@@ -1,204 +1,136 @@
+//! The life of a job: leased, built or not, ended.
+
 use kiln_model::{
-    BuildId, Digest, Epoch, JobEvent, JobId, JobState, LeaseKey, Nevra, Report, Stage,
+    BuildId, Digest, Epoch, Fault, JobEvent, JobId, JobState, LeaseKey, Nevra, ProjectId, Report,
+    Stage, UserId,
 };
-use kiln_wire::worker::Source;
 use serde_json::to_string as to_json;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, Row, Sqlite, Transaction};
+use sqlx::Row;
+use sqlx::any::AnyRow;
 
-use crate::records::{Accepted, Artifact, JobRecord, Kept, NewBuild, StageRecord, Submitted};
-use crate::{Store, StoreError, failed};
+use crate::database::Write;
+use crate::records::{Accepted, Artifact, JobRecord, StageRecord};
+use crate::{Store, StoreError};
 
-type Write = Transaction<'static, Sqlite>;
+pub(crate) const JSON: &str = "types of our own always serialise";
 
-const JSON: &str = "types of our own always serialise";
+/// The columns of a [`JobRecord`].
+pub(crate) const JOB: &str = "SELECT jobs.*, builds.title, builds.source FROM jobs
+     JOIN builds ON builds.id = jobs.build";
 
 impl Store {
-    /// Stores a build with its jobs, each queued. `now` is in milliseconds since 1970, here and
-    /// below.
-    pub async fn submit(&self, build: &NewBuild, now: i64) -> Result<Submitted, StoreError> {
-        const DOING: &str = "storing a build";
-        let mut write = self.write(DOING).await?;
-        let source = to_json(&build.source).expect(JSON);
-        let row = sqlx::query(
-            "INSERT INTO builds (submitted_at, title, source) VALUES (?, ?, ?) RETURNING id",
-        )
-        .bind(now)
-        .bind(&build.title)
-        .bind(source)
-        .fetch_one(&mut *write)
-        .await
-        .map_err(failed(DOING))?;
-        let id = BuildId(row.get(0));
-        let mut jobs = Vec::new();
-        for job in &build.jobs {
-            let row = sqlx::query(
-                "INSERT INTO jobs (build, settings, limits, state, queued_at)
-                 VALUES (?, ?, ?, ?, ?) RETURNING id",
-            )
-            .bind(id.0)
-            .bind(to_json(&job.settings).expect(JSON))
-            .bind(to_json(&job.limits).expect(JSON))
-            .bind(JobState::Queued.word())
-            .bind(now)
-            .fetch_one(&mut *write)
-            .await
-            .map_err(failed(DOING))?;
-            jobs.push(JobId(row.get(0)));
-        }
-        write.commit().await.map_err(failed(DOING))?;
-        Ok(Submitted { build: id, jobs })
-    }
-
     /// A job as it stands.
     pub async fn job(&self, id: JobId) -> Result<JobRecord, StoreError> {
-        let row = sqlx::query(
-            "SELECT jobs.*, builds.title, builds.source FROM jobs
-             JOIN builds ON builds.id = jobs.build WHERE jobs.id = ?",
-        )
-        .bind(id.0)
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(failed("reading a job"))?
-        .ok_or(StoreError::NoJob(id))?;
-        record(&row)
+        let text = sqlx::AssertSqlSafe(format!("{JOB} WHERE jobs.id = $1"));
+        let row = self.find("reading a job", sqlx::query(text).bind(id.0)).await?;
+        record(&row.ok_or(StoreError::NoJob(id))?)
     }
 
-    /// Gives a worker the lease for a queued job until a moment.
-    pub async fn lease(&self, id: JobId, worker: &str, until: i64) -> Result<LeaseKey, StoreError> {
-        const DOING: &str = "leasing a job";
-        let mut write = self.write(DOING).await?;
-        let (state, epoch) = standing(&mut write, id, DOING).await?;
-        let state = step(id, state, JobEvent::Lease)?;
-        let key = LeaseKey { job: id, epoch: Epoch(epoch.0 + 1) };
-        sqlx::query(
-            "UPDATE jobs SET state = ?, epoch = ?, worker = ?, lease_until = ? WHERE id = ?",
-        )
-        .bind(state.word())
-        .bind(key.epoch.0)
-        .bind(worker)
-        .bind(until)
-        .bind(id.0)
-        .execute(&mut *write)
-        .await
-        .map_err(failed(DOING))?;
-        write.commit().await.map_err(failed(DOING))?;
+    /// Gives a worker the lease for a queued job until a moment. `now` and `until` are in
+    /// milliseconds since 1970, here and below.
+    pub async fn lease(
+        &self,
+        id: JobId,
+        worker: &str,
+        now: i64,
+        until: i64,
+    ) -> Result<LeaseKey, StoreError> {
+        let mut write = self.write("leasing a job").await?;
+        let key = lease(&mut write, id, worker, now, until).await?;
+        write.commit().await?;
         Ok(key)
     }
 
     /// Stores what a claim became. The one way for a job to be built.
     pub async fn accept(&self, accepted: &Accepted, now: i64) -> Result<(), StoreError> {
-        const DOING: &str = "storing artifacts";
-        let mut write = self.write(DOING).await?;
-        let state = held(&mut write, accepted.key, JobEvent::Accept, DOING).await?;
+        let mut write = self.write("storing artifacts").await?;
+        let id = accepted.key.job;
+        let state = held(&mut write, accepted.key, JobEvent::Accept).await?;
         for artifact in &accepted.artifacts {
-            sqlx::query(
-                "INSERT INTO artifacts (job, name, nevra, digest, size) VALUES (?, ?, ?, ?, ?)",
-            )
-            .bind(accepted.key.job.0)
-            .bind(&artifact.name)
-            .bind(artifact.nevra.to_string())
-            .bind(artifact.digest.to_string())
-            .bind(artifact.size.cast_signed())
-            .execute(&mut *write)
-            .await
-            .map_err(failed(DOING))?;
+            let text = "INSERT INTO artifacts (job, name, nevra, digest, size)
+                        VALUES ($1, $2, $3, $4, $5)";
+            let insert = sqlx::query(text)
+                .bind(id.0)
+                .bind(&artifact.name)
+                .bind(artifact.nevra.to_string())
+                .bind(artifact.digest.to_string())
+                .bind(artifact.size.cast_signed());
+            write.run(insert).await?;
         }
-        sqlx::query("UPDATE jobs SET state = ?, ended_at = ?, lock = ? WHERE id = ?")
+        let text = "UPDATE jobs SET state = $1, ended_at = $2, lock = $3 WHERE id = $4";
+        let update = sqlx::query(text)
             .bind(state.word())
             .bind(now)
             .bind(accepted.lock.to_string())
-            .bind(accepted.key.job.0)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(DOING))?;
-        write.commit().await.map_err(failed(DOING))
+            .bind(id.0);
+        write.run(update).await?;
+        write.commit().await
     }
 
-    /// Ends a leased job without artifacts.
+    /// Ends a leased job without artifacts, and those that wait for it.
     pub async fn fail(&self, key: LeaseKey, report: &Report, now: i64) -> Result<(), StoreError> {
-        const DOING: &str = "storing a failure";
-        let mut write = self.write(DOING).await?;
-        let state = held(&mut write, key, JobEvent::Fail, DOING).await?;
-        sqlx::query("UPDATE jobs SET state = ?, ended_at = ?, report = ? WHERE id = ?")
-            .bind(state.word())
-            .bind(now)
-            .bind(to_json(report).expect(JSON))
-            .bind(key.job.0)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(DOING))?;
-        write.commit().await.map_err(failed(DOING))
+        let mut write = self.write("storing a failure").await?;
+        held(&mut write, key, JobEvent::Fail).await?;
+        end(&mut write, key.job, JobState::Failed, Some(report), now).await?;
+        end_followers(&mut write, key.job, now).await?;
+        write.commit().await
     }
 
-    /// Ends a job that is not ended, whoever holds it: its worker's next word is stale.
+    /// Puts a leased job back: its host failed it. Tells how often that has happened by now.
+    pub async fn requeue(&self, key: LeaseKey, why: &Report) -> Result<i64, StoreError> {
+        let mut write = self.write("queueing a job again").await?;
+        let state = held(&mut write, key, JobEvent::Requeue).await?;
+        let setbacks = put_back(&mut write, key.job, state, Some(why)).await?;
+        write.commit().await?;
+        Ok(setbacks)
+    }
+
+    /// Ends a job that is not ended, whoever holds it, and those that wait for it: its worker's
+    /// next word is stale.
     pub async fn cancel(&self, id: JobId, now: i64) -> Result<(), StoreError> {
-        const DOING: &str = "cancelling a job";
-        let mut write = self.write(DOING).await?;
-        let (state, _) = standing(&mut write, id, DOING).await?;
+        let mut write = self.write("cancelling a job").await?;
+        let (state, _) = standing(&mut write, id).await?;
         let state = step(id, state, JobEvent::Cancel)?;
-        sqlx::query("UPDATE jobs SET state = ?, ended_at = ? WHERE id = ?")
-            .bind(state.word())
-            .bind(now)
-            .bind(id.0)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(DOING))?;
-        write.commit().await.map_err(failed(DOING))
+        end(&mut write, id, state, None, now).await?;
+        end_followers(&mut write, id, now).await?;
+        write.commit().await
     }
 
     /// Notes a stage of the attempt that a lease is for.
     pub async fn note_stage(&self, key: LeaseKey, ended: &StageRecord) -> Result<(), StoreError> {
-        const DOING: &str = "noting a stage";
-        let mut write = self.write(DOING).await?;
-        let (state, epoch) = standing(&mut write, key.job, DOING).await?;
-        if state != JobState::Leased || epoch != key.epoch {
-            return Err(StoreError::Stale(key));
-        }
-        sqlx::query(
-            "INSERT INTO stages (job, epoch, position, stage, wall_ms, cpu_ms, note)
-             SELECT ?1, ?2, COUNT(*), ?3, ?4, ?5, ?6 FROM stages WHERE job = ?1 AND epoch = ?2",
-        )
-        .bind(key.job.0)
-        .bind(key.epoch.0)
-        .bind(ended.stage.word())
-        .bind(ended.wall_ms.cast_signed())
-        .bind(ended.cpu_ms.cast_signed())
-        .bind(&ended.note)
-        .execute(&mut *write)
-        .await
-        .map_err(failed(DOING))?;
-        write.commit().await.map_err(failed(DOING))
+        let mut write = self.write("noting a stage").await?;
+        alive(&mut write, key).await?;
+        let text = "INSERT INTO stages (job, epoch, position, stage, wall_ms, cpu_ms, note)
+                    SELECT $1, $2, COUNT(*), $3, $4, $5, $6 FROM stages
+                    WHERE job = $1 AND epoch = $2";
+        let insert = sqlx::query(text)
+            .bind(key.job.0)
+            .bind(key.epoch.0)
+            .bind(ended.stage.word())
+            .bind(ended.wall_ms.cast_signed())
+            .bind(ended.cpu_ms.cast_signed())
+            .bind(&ended.note);
+        write.run(insert).await?;
+        write.commit().await
     }
 
     /// Notes that a lock was given out for the attempt that a lease is for.
     pub async fn note_lock(&self, key: LeaseKey, lock: Digest) -> Result<(), StoreError> {
-        const DOING: &str = "noting a lock";
-        let mut write = self.write(DOING).await?;
-        let (state, epoch) = standing(&mut write, key.job, DOING).await?;
-        if state != JobState::Leased || epoch != key.epoch {
-            return Err(StoreError::Stale(key));
-        }
-        sqlx::query(
-            "INSERT INTO locks (job, epoch, digest) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        )
-        .bind(key.job.0)
-        .bind(key.epoch.0)
-        .bind(lock.to_string())
-        .execute(&mut *write)
-        .await
-        .map_err(failed(DOING))?;
-        write.commit().await.map_err(failed(DOING))
+        let mut write = self.write("noting a lock").await?;
+        alive(&mut write, key).await?;
+        let text = "INSERT INTO locks (job, epoch, digest) VALUES ($1, $2, $3)
+                    ON CONFLICT DO NOTHING";
+        let insert = sqlx::query(text).bind(key.job.0).bind(key.epoch.0).bind(lock.to_string());
+        write.run(insert).await?;
+        write.commit().await
     }
 
     /// The locks that were given out for an attempt.
     pub async fn locks_of(&self, key: LeaseKey) -> Result<Vec<Digest>, StoreError> {
-        let rows = sqlx::query("SELECT digest FROM locks WHERE job = ? AND epoch = ?")
+        let query = sqlx::query("SELECT digest FROM locks WHERE job = $1 AND epoch = $2")
             .bind(key.job.0)
-            .bind(key.epoch.0)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed("reading the locks of an attempt"))?;
+            .bind(key.epoch.0);
+        let rows = self.list("reading the locks of an attempt", query).await?;
         let wrong = StoreError::Record { job: key.job, field: "lock" };
         let locks: Option<Vec<Digest>> =
             rows.iter().map(|row| row.get::<&str, _>("digest").parse().ok()).collect();
@@ -207,15 +139,10 @@ impl Store {
 
     /// The stages of a job's last attempt, in the order in which they ended.
     pub async fn stages(&self, id: JobId) -> Result<Vec<StageRecord>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT stage, wall_ms, cpu_ms, note FROM stages
-             JOIN jobs ON jobs.id = stages.job AND jobs.epoch = stages.epoch
-             WHERE stages.job = ? ORDER BY position",
-        )
-        .bind(id.0)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("reading stages"))?;
+        let text = "SELECT stage, wall_ms, cpu_ms, note FROM stages
+                    JOIN jobs ON jobs.id = stages.job AND jobs.epoch = stages.epoch
+                    WHERE stages.job = $1 ORDER BY position";
+        let rows = self.list("reading stages", sqlx::query(text).bind(id.0)).await?;
         rows.iter()
             .map(|row| {
                 let stage = Stage::from_word(row.get("stage"))
@@ -232,13 +159,8 @@ impl Store {
 
     /// What a job made.
     pub async fn artifacts(&self, id: JobId) -> Result<Vec<Artifact>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT name, nevra, digest, size FROM artifacts WHERE job = ? ORDER BY name",
-        )
-        .bind(id.0)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("reading artifacts"))?;
+        let text = "SELECT name, nevra, digest, size FROM artifacts WHERE job = $1 ORDER BY name";
+        let rows = self.list("reading artifacts", sqlx::query(text).bind(id.0)).await?;
         let wrong = |field| StoreError::Record { job: id, field };
         rows.iter()
             .map(|row| {
@@ -251,80 +173,15 @@ impl Store {
             })
             .collect()
     }
-
-    /// What the kept builds name. What a lock names in turn is for the caller to read from it.
-    pub async fn kept(&self) -> Result<Kept, StoreError> {
-        const DOING: &str = "listing what is kept";
-        let digests = |rows: Vec<SqliteRow>| -> Vec<Digest> {
-            rows.iter().filter_map(|row| row.get::<&str, _>(0).parse().ok()).collect()
-        };
-        let locks = sqlx::query("SELECT DISTINCT digest FROM locks")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed(DOING))?;
-        let artifacts = sqlx::query("SELECT DISTINCT digest FROM artifacts")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed(DOING))?;
-        let sources = sqlx::query("SELECT source FROM builds")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed(DOING))?;
-        let mut blobs = digests(artifacts);
-        for row in &sources {
-            match serde_json::from_str(row.get("source")) {
-                Ok(Source::Srpm(file)) => blobs.push(file.digest),
-                Ok(Source::Folder { files, .. }) => {
-                    blobs.extend(files.iter().map(|file| file.digest));
-                }
-                Err(_) => {}
-            }
-        }
-        Ok(Kept { locks: digests(locks), blobs })
-    }
-
-    /// Forgets the builds all of whose jobs ended before a moment; tells how many.
-    pub async fn forget(&self, before: i64) -> Result<u64, StoreError> {
-        const DOING: &str = "forgetting builds";
-        let mut write = self.write(DOING).await?;
-        let old = "SELECT build FROM jobs GROUP BY build
-                   HAVING COUNT(*) = COUNT(ended_at) AND MAX(ended_at) < ?";
-        for table in ["stages", "locks", "artifacts"] {
-            let jobs = format!("SELECT id FROM jobs WHERE build IN ({old})");
-            let text = format!("DELETE FROM {table} WHERE job IN ({jobs})");
-            sqlx::query(AssertSqlSafe(text))
-                .bind(before)
-                .execute(&mut *write)
-                .await
-                .map_err(failed(DOING))?;
-        }
-        sqlx::query(AssertSqlSafe(format!("DELETE FROM jobs WHERE build IN ({old})")))
-            .bind(before)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(DOING))?;
-        let gone = sqlx::query("DELETE FROM builds WHERE id NOT IN (SELECT build FROM jobs)")
-            .execute(&mut *write)
-            .await
-            .map_err(failed(DOING))?
-            .rows_affected();
-        write.commit().await.map_err(failed(DOING))?;
-        Ok(gone)
-    }
 }
 
 /// A job's state and epoch, read inside a transaction that will change them.
-async fn standing(
+pub(crate) async fn standing(
     write: &mut Write,
     id: JobId,
-    doing: &'static str,
 ) -> Result<(JobState, Epoch), StoreError> {
-    let row = sqlx::query("SELECT state, epoch FROM jobs WHERE id = ?")
-        .bind(id.0)
-        .fetch_optional(&mut **write)
-        .await
-        .map_err(failed(doing))?
-        .ok_or(StoreError::NoJob(id))?;
+    let text = write.locking("SELECT state, epoch FROM jobs WHERE id = $1");
+    let row = write.find(sqlx::query(text).bind(id.0)).await?.ok_or(StoreError::NoJob(id))?;
     let state = JobState::from_word(row.get("state"))
         .ok_or(StoreError::Record { job: id, field: "state" })?;
     Ok((state, Epoch(row.get("epoch"))))
@@ -334,26 +191,108 @@ fn step(id: JobId, state: JobState, event: JobEvent) -> Result<JobState, StoreEr
     state.after(event).map_err(|source| StoreError::Illegal { job: id, source })
 }
 
-/// The state after an event that the holder of a lease causes; stale where it holds nothing.
+/// That a lease holds its job; stale where it holds nothing.
+async fn alive(write: &mut Write, key: LeaseKey) -> Result<JobState, StoreError> {
+    let (state, epoch) = standing(write, key.job).await?;
+    let is_alive = epoch == key.epoch && state == JobState::Leased;
+    if is_alive { Ok(state) } else { Err(StoreError::Stale(key)) }
+}
+
+/// The state after an event that the holder of a lease causes.
 async fn held(
     write: &mut Write,
     key: LeaseKey,
     event: JobEvent,
-    doing: &'static str,
 ) -> Result<JobState, StoreError> {
-    let (state, epoch) = standing(write, key.job, doing).await?;
-    if epoch != key.epoch || state != JobState::Leased {
-        return Err(StoreError::Stale(key));
-    }
+    let state = alive(write, key).await?;
     step(key.job, state, event)
 }
 
-fn record(row: &SqliteRow) -> Result<JobRecord, StoreError> {
+pub(crate) async fn lease(
+    write: &mut Write,
+    id: JobId,
+    worker: &str,
+    now: i64,
+    until: i64,
+) -> Result<LeaseKey, StoreError> {
+    let (state, epoch) = standing(write, id).await?;
+    let state = step(id, state, JobEvent::Lease)?;
+    let key = LeaseKey { job: id, epoch: Epoch(epoch.0 + 1) };
+    let text = "UPDATE jobs SET state = $1, epoch = $2, worker = $3, leased_at = $4,
+                lease_until = $5 WHERE id = $6";
+    let update = sqlx::query(text)
+        .bind(state.word())
+        .bind(key.epoch.0)
+        .bind(worker)
+        .bind(now)
+        .bind(until)
+        .bind(id.0);
+    write.run(update).await?;
+    Ok(key)
+}
+
+/// A leased job is queued again; `why` is told to whoever asks meanwhile.
+pub(crate) async fn put_back(
+    write: &mut Write,
+    id: JobId,
+    state: JobState,
+    why: Option<&Report>,
+) -> Result<i64, StoreError> {
+    let text = "UPDATE jobs SET state = $1, lease_until = NULL, setbacks = setbacks + 1,
+                report = $2 WHERE id = $3 RETURNING setbacks";
+    let why = why.map(|why| to_json(why).expect(JSON));
+    let row = write.one(sqlx::query(text).bind(state.word()).bind(why).bind(id.0)).await?;
+    Ok(row.get(0))
+}
+
+/// Ends a job, whatever it was doing.
+pub(crate) async fn end(
+    write: &mut Write,
+    id: JobId,
+    state: JobState,
+    report: Option<&Report>,
+    now: i64,
+) -> Result<(), StoreError> {
+    let text = "UPDATE jobs SET state = $1, ended_at = $2, report = $3 WHERE id = $4";
+    let report = report.map(|report| to_json(report).expect(JSON));
+    let update = sqlx::query(text).bind(state.word()).bind(now).bind(report).bind(id.0);
+    write.run(update).await?;
+    Ok(())
+}
+
+/// Ends the jobs that wait for one that will never be published, and those that wait for them.
+pub(crate) async fn end_followers(
+    write: &mut Write,
+    cause: JobId,
+    now: i64,
+) -> Result<(), StoreError> {
+    let mut causes = vec![cause];
+    while let Some(cause) = causes.pop() {
+        let text = "SELECT waits.job FROM waits JOIN jobs ON jobs.id = waits.job
+                    WHERE waits.waits_for = $1 AND jobs.state = 'queued'";
+        let rows = write.list(sqlx::query(text).bind(cause.0)).await?;
+        let report = Report {
+            fault: Fault::Package,
+            error: format!("job {cause}, which it waits for, did not come to be published"),
+            causes: Vec::new(),
+            hint: Some(format!("see what became of job {cause}, then submit this again")),
+        };
+        for row in rows {
+            let follower = JobId(row.get(0));
+            end(write, follower, JobState::Failed, Some(&report), now).await?;
+            causes.push(follower);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn record(row: &AnyRow) -> Result<JobRecord, StoreError> {
     let id = JobId(row.get("id"));
     let wrong = |field| StoreError::Record { job: id, field };
     let json = |field: &'static str| row.get::<&str, _>(field);
     let report: Option<&str> = row.get("report");
     let lock: Option<&str> = row.get("lock");
+    let is = |field: &'static str| row.get::<i64, _>(field) != 0;
     Ok(JobRecord {
         id,
         build: BuildId(row.get("build")),
@@ -368,6 +307,15 @@ fn record(row: &SqliteRow) -> Result<JobRecord, StoreError> {
         ended_at: row.get("ended_at"),
         report: report.map(serde_json::from_str).transpose().map_err(|_| wrong("report"))?,
         lock: lock.map(str::parse).transpose().map_err(|_| wrong("lock"))?,
+        project: row.get::<Option<i64>, _>("project").map(ProjectId),
+        submitter: row.get::<Option<i64>, _>("submitter").map(UserId),
+        is_background: is("background"),
+        priority: row.get("priority"),
+        waits: row.get("waits"),
+        leased_at: row.get("leased_at"),
+        setbacks: row.get("setbacks"),
+        publishes: is("publishes"),
+        snapshot: row.get("snapshot"),
     })
 }
 
@@ -376,10 +324,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use kiln_model::{Fault, Limits};
-    use kiln_wire::worker::{Settings, SourceFile};
+    use kiln_wire::worker::{Settings, Source, SourceFile};
 
     use super::*;
-    use crate::NewJob;
+    use crate::{NewBuild, NewJob};
 
     async fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -400,8 +348,14 @@ mod tests {
             pins: Vec::new(),
         };
         let file = SourceFile { name: "x.src.rpm".into(), digest: Digest::of(b"x"), size: 1 };
-        let job = NewJob { settings, limits: Limits::default() };
-        NewBuild { title: "x".to_owned(), source: Source::Srpm(file), jobs: vec![job] }
+        let job = NewJob {
+            settings,
+            limits: Limits::default(),
+            is_background: false,
+            priority: 0,
+            waits_for: Vec::new(),
+        };
+        NewBuild { title: "x".to_owned(), source: Source::Srpm(file), jobs: vec![job], owner: None }
     }
 
     fn accepted(key: LeaseKey) -> Accepted {
@@ -420,7 +374,7 @@ mod tests {
         let submitted = store.submit(&build(), 1).await.expect("submitted");
         let job = submitted.jobs[0];
         assert_eq!(store.job(job).await.expect("read").state, JobState::Queued);
-        let key = store.lease(job, "here", 100).await.expect("leased");
+        let key = store.lease(job, "here", 0, 100).await.expect("leased");
         let stage = StageRecord { stage: Stage::Run, wall_ms: 5, cpu_ms: 4, note: "x".to_owned() };
         store.note_stage(key, &stage).await.expect("noted");
         store.note_lock(key, Digest::of(b"lock")).await.expect("noted");
@@ -441,7 +395,7 @@ mod tests {
     async fn a_stale_lease_changes_nothing() {
         let (_folder, store) = store().await;
         let job = store.submit(&build(), 1).await.expect("submitted").jobs[0];
-        let key = store.lease(job, "here", 100).await.expect("leased");
+        let key = store.lease(job, "here", 0, 100).await.expect("leased");
         let stale = LeaseKey { epoch: Epoch(key.epoch.0 + 1), ..key };
         assert!(matches!(store.accept(&accepted(stale), 2).await, Err(StoreError::Stale(_))));
         store.cancel(job, 3).await.expect("cancelled");
@@ -454,8 +408,8 @@ mod tests {
     async fn a_leased_job_is_not_leased_again() {
         let (_folder, store) = store().await;
         let job = store.submit(&build(), 1).await.expect("submitted").jobs[0];
-        store.lease(job, "here", 100).await.expect("leased");
-        let again = store.lease(job, "there", 100).await;
+        store.lease(job, "here", 0, 100).await.expect("leased");
+        let again = store.lease(job, "there", 0, 100).await;
         assert!(matches!(again, Err(StoreError::Illegal { .. })));
     }
 
@@ -463,7 +417,7 @@ mod tests {
     async fn a_failure_is_kept_with_its_hint() {
         let (_folder, store) = store().await;
         let job = store.submit(&build(), 1).await.expect("submitted").jobs[0];
-        let key = store.lease(job, "here", 100).await.expect("leased");
+        let key = store.lease(job, "here", 0, 100).await.expect("leased");
         let report = Report {
             fault: Fault::Package,
             error: "it broke".to_owned(),

@@ -1,4 +1,6 @@
-use kiln_model::{BuildId, Digest, Epoch, JobId, JobState, LeaseKey, Limits, Nevra, Report, Stage};
+use kiln_model::{
+    BuildId, Digest, Epoch, JobId, JobState, LeaseKey, Limits, Nevra, ProjectId, Report, Stage, UserId,
+};
 use kiln_wire::worker::{Settings, Source};
 
 /// A build to be stored.
@@ -10,6 +12,19 @@ pub struct NewBuild {
     pub source: Source,
     /// Its jobs, one for each target.
     pub jobs: Vec<NewJob>,
+    /// Whose it is; nobody's where it is built on one's own machine.
+    pub owner: Option<Owner>,
+}
+
+/// Whose a build is.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner {
+    /// The project.
+    pub project: ProjectId,
+    /// Who submitted it.
+    pub submitter: UserId,
+    /// Whether it is only tried: nothing of it is published.
+    pub is_scratch: bool,
 }
 
 /// A job to be stored.
@@ -19,6 +34,12 @@ pub struct NewJob {
     pub settings: Settings,
     /// What it may take.
     pub limits: Limits,
+    /// Whether it is begun only when nothing else can be.
+    pub is_background: bool,
+    /// Among the jobs of its project: higher goes first.
+    pub priority: i64,
+    /// What has to be published before it can begin.
+    pub waits_for: Vec<JobId>,
 }
 
 /// What a new build and its jobs are called.
@@ -59,6 +80,24 @@ pub struct JobRecord {
     pub report: Option<Report>,
     /// The lock that it was built with.
     pub lock: Option<Digest>,
+    /// The project, where it is of one.
+    pub project: Option<ProjectId>,
+    /// Who submitted it.
+    pub submitter: Option<UserId>,
+    /// Whether it is begun only when nothing else can be.
+    pub is_background: bool,
+    /// Among the jobs of its project: higher goes first.
+    pub priority: i64,
+    /// How many jobs it still waits for.
+    pub waits: i64,
+    /// When its present or last attempt began, in milliseconds since 1970.
+    pub leased_at: Option<i64>,
+    /// How often its host failed it.
+    pub setbacks: i64,
+    /// Whether what it makes is to be published.
+    pub publishes: bool,
+    /// The snapshot in which that was done.
+    pub snapshot: Option<i64>,
 }
 
 impl JobRecord {
@@ -110,6 +149,8 @@ pub struct Artifact {
 pub struct Kept {
     /// The locks that were given out; each names packages.
     pub locks: Vec<Digest>,
-    /// Sources and artifacts.
+    /// Sources and artifacts, as built and as signed.
     pub blobs: Vec<Digest>,
+    /// The lists of what snapshots consist of; each names metadata or packages.
+    pub lists: Vec<Digest>,
 }

@@ -1,0 +1,43 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::RepoSpec;
+
+/// How the builds of a project are made, unless a build says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProjectSettings {
+    /// The base profile.
+    pub profile: String,
+    /// Macros, name without `%` to body; they go before those of the target.
+    pub macros: BTreeMap<String, String>,
+    /// Build conditions that are switched on (`--with`).
+    pub with: Vec<String>,
+    /// Build conditions that are switched off (`--without`).
+    pub without: Vec<String>,
+    /// Repositories that take part besides those of the target, by the target's name.
+    pub repos: BTreeMap<String, Vec<RepoSpec>>,
+    /// The priority of the project's own repository: lower is preferred, those of targets have
+    /// 99.
+    pub priority: u16,
+    /// Names of upstream packages, `*` allowed, that the project's own may stand in for.
+    pub may_replace: Vec<String>,
+    /// How many snapshots of each repository are kept besides the newest.
+    pub keep_snapshots: u32,
+}
+
+impl Default for ProjectSettings {
+    fn default() -> Self {
+        Self {
+            profile: "distribution".to_owned(),
+            macros: BTreeMap::new(),
+            with: Vec::new(),
+            without: Vec::new(),
+            repos: BTreeMap::new(),
+            priority: 50,
+            may_replace: Vec::new(),
+            keep_snapshots: 20,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Why a request was refused, as RFC 9457 has it (`application/problem+json`).
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: u16,
+    /// What went wrong.
+    pub title: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// Whose fault it is: caller, package, host, kiln or breach.
+    pub fault: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// A worker.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Worker {
+    /// Its name.
+    pub name: String,
+    /// The architecture that it builds for.
+    pub arch: String,
+    /// How many attempts it runs at once.
+    pub slots: i64,
+    /// The version of its program.
+    pub version: String,
+    /// active, draining or aside.
+    pub state: String,
+    /// Why it is set aside.
+    pub why: String,
+    /// When it was last heard of, in milliseconds since 1970.
+    pub seen_at: Option<i64>,
+}
+
+/// What an operator changes of a worker.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerChange {
+    /// active, draining or aside.
+    pub state: String,
+}
+
+/// A worker that is to be enrolled.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolmentAsked {
+    /// What it will be called.
+    pub name: String,
+}
+
+/// A one-time right to enrol a worker.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Enrolment {
+    /// What `kiln worker --enrol` takes.
+    pub ticket: String,
+    /// Until when, in milliseconds since 1970.
+    pub expires_at: i64,
+}
+
+/// A line of the audit log.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Audited {
+    /// Its number.
+    pub id: i64,
+    /// When, in milliseconds since 1970.
+    pub at: i64,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// Anything else that there is to say.
+    pub detail: String,
+}
+
+/// How full the queue is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Queue {
+    /// Jobs that could begin.
+    pub ready: i64,
+    /// Jobs that wait for others.
+    pub held: i64,
+    /// Jobs that are being built.
+    pub leased: i64,
+    /// For how long the first of them has waited, in seconds.
+    pub oldest_s: i64,
+}
+
+/// How the service does.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Stats {
+    /// The queue.
+    pub queue: Queue,
+    /// Workers that were heard of in the last minute.
+    pub workers: i64,
+    /// Attempts that they can run at once.
+    pub slots: i64,
+}

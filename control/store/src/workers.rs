@@ -1,0 +1,146 @@
+//! Workers: who may lease.
+
+use kiln_model::WorkerName;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::{Store, StoreError};
+
+/// A worker to be enrolled.
+#[derive(Debug, Clone)]
+pub struct NewWorker {
+    /// Its name.
+    pub name: WorkerName,
+    /// The hash of its credential.
+    pub hash: String,
+    /// The architecture that it builds for.
+    pub arch: String,
+    /// How many attempts it runs at once.
+    pub slots: i64,
+    /// The version of its program.
+    pub version: String,
+}
+
+/// Where a worker stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerState {
+    /// It may lease.
+    Active,
+    /// It ends what it has, and gets nothing new.
+    Draining,
+    /// It said something that was false: it gets nothing until an operator has looked.
+    Aside,
+}
+
+/// A worker.
+#[derive(Debug, Clone)]
+pub struct WorkerRecord {
+    /// Its id.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// The architecture that it builds for.
+    pub arch: String,
+    /// How many attempts it runs at once.
+    pub slots: i64,
+    /// The version of its program.
+    pub version: String,
+    /// Where it stands.
+    pub state: WorkerState,
+    /// Why it is set aside.
+    pub why: String,
+    /// When it was last heard of, in milliseconds since 1970.
+    pub seen_at: Option<i64>,
+}
+
+impl WorkerState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Active, Self::Draining, Self::Aside];
+
+    /// The state's word, as in JSON and in the store.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Draining => "draining",
+            Self::Aside => "aside",
+        }
+    }
+
+    /// The state with that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+}
+
+impl Store {
+    /// Enrols a worker, or gives one of that name a new credential.
+    pub async fn enrol(&self, worker: &NewWorker, now: i64) -> Result<(), StoreError> {
+        let text = "INSERT INTO workers (name, hash, arch, slots, version, state, made_at)
+                    VALUES ($1, $2, $3, $4, $5, 'active', $6)
+                    ON CONFLICT (name) DO UPDATE
+                    SET hash = $2, arch = $3, slots = $4, version = $5, state = 'active', why = ''";
+        let query = sqlx::query(text)
+            .bind(worker.name.as_str())
+            .bind(&worker.hash)
+            .bind(&worker.arch)
+            .bind(worker.slots)
+            .bind(&worker.version)
+            .bind(now);
+        self.change("enrolling a worker", query).await.map(drop)
+    }
+
+    /// The worker with that credential.
+    pub async fn worker_by(&self, hash: &str) -> Result<Option<WorkerRecord>, StoreError> {
+        let query = sqlx::query("SELECT * FROM workers WHERE hash = $1").bind(hash);
+        let row = self.find("looking for a worker", query).await?;
+        row.as_ref().map(worker_record).transpose()
+    }
+
+    /// Every worker, by name.
+    pub async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError> {
+        let query = sqlx::query("SELECT * FROM workers ORDER BY name");
+        self.list("listing workers", query).await?.iter().map(worker_record).collect()
+    }
+
+    /// Notes that a worker was heard of, and what it says of itself.
+    pub async fn saw_worker(
+        &self,
+        name: &str,
+        slots: i64,
+        version: &str,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let text = "UPDATE workers SET seen_at = $1, slots = $2, version = $3 WHERE name = $4";
+        let query = sqlx::query(text).bind(now).bind(slots).bind(version).bind(name);
+        self.change("noting that a worker is there", query).await.map(drop)
+    }
+
+    /// Says where a worker stands, and why.
+    pub async fn set_worker(
+        &self,
+        name: &str,
+        state: WorkerState,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let text = "UPDATE workers SET state = $1, why = $2 WHERE name = $3";
+        let query = sqlx::query(text).bind(state.word()).bind(why).bind(name);
+        match self.change("changing a worker", query).await? {
+            0 => Err(StoreError::None { what: "worker", name: name.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn worker_record(row: &AnyRow) -> Result<WorkerRecord, StoreError> {
+    let wrong = StoreError::Row { what: "a worker", field: "state" };
+    Ok(WorkerRecord {
+        id: row.get("id"),
+        name: row.get("name"),
+        arch: row.get("arch"),
+        slots: row.get("slots"),
+        version: row.get("version"),
+        state: WorkerState::from_word(row.get("state")).ok_or(wrong)?,
+        why: row.get("why"),
+        seen_at: row.get("seen_at"),
+    })
+}
