@@ -5,5 +5,6 @@
 
 pub mod frame;
 pub mod rights;
+pub mod signer;
 pub mod solver;
 pub mod worker;

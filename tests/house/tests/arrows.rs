@@ -12,10 +12,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control", &["base", "control"]),
     // The solver reads strangers' metadata, so it may link a parser; it sits in a confined child.
     ("solver", &["base/model", "base/wire", "base/parse"]),
+    // The signer has the keys: no parser of strangers' bytes comes near them.
+    ("signer", &["base/model", "base/wire"]),
     ("worker/jail", &["base/model", "base/wire", "base/parse"]),
     ("worker", &["base", "worker"]),
     ("app", &["base", "control", "solver", "worker", "app"]),
-    ("tests", &["base", "control", "solver", "worker", "app", "tests"]),
+    ("tests", &["base", "control", "solver", "signer", "worker", "app", "tests"]),
 ];
 
 fn metadata() -> Metadata {

@@ -10,7 +10,7 @@ const FILE: usize = 800;
 const FUNCTION: usize = 80;
 
 fn sources() -> Vec<PathBuf> {
-    let mut todo: Vec<PathBuf> = ["base", "control", "solver", "worker", "app", "tests"]
+    let mut todo: Vec<PathBuf> = ["base", "control", "solver", "signer", "worker", "app", "tests"]
         .map(|zone| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(zone))
         .to_vec();
     let mut found = Vec::new();
