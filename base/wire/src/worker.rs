@@ -153,3 +153,105 @@ pub struct StageEnded {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
+
+/// What a worker says when it is enrolled; the answer is an [`Enrolled`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrol {
+    /// The one-time right that an operator made.
+    pub ticket: String,
+    /// The architecture that it builds for.
+    pub arch: String,
+    /// How many attempts it runs at once.
+    pub slots: u32,
+    /// The version of its program.
+    pub version: String,
+}
+
+/// The credential by which a worker is known from then on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolled {
+    /// Its name.
+    pub name: String,
+    /// What it shows with each request.
+    pub credential: String,
+}
+
+/// A worker with a free slot asks for something to do. The answer comes when there is something,
+/// or after half a minute without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseRequest {
+    /// [`VERSION`], as the worker speaks it.
+    pub protocol: u32,
+    /// The version of its program.
+    pub version: String,
+    /// How many attempts it runs at once.
+    pub slots: u32,
+}
+
+/// What there is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeaseAnswer {
+    /// A lease, if something waits.
+    pub lease: Option<Lease>,
+    /// Whether nothing more will be given out: it ends what it has, and stops.
+    pub is_draining: bool,
+}
+
+/// A worker is still at these. The answer comes when it has lost one of them, or after a third of
+/// a lease's life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renew {
+    /// The leases.
+    pub keys: Vec<LeaseKey>,
+}
+
+/// Which are not its any more: what runs for them is to be ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renewed {
+    /// The leases.
+    pub lost: Vec<LeaseKey>,
+}
+
+/// A worker is going to need the packages of a lock that it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provide {
+    /// The lease.
+    pub key: LeaseKey,
+    /// The digest of the lock.
+    pub lock: Digest,
+}
+
+/// They are there to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provided {
+    /// How many of them the service had to fetch itself.
+    pub fetched: u64,
+}
+
+/// A stage began or ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageNote {
+    /// The lease.
+    pub key: LeaseKey,
+    /// What ended.
+    pub ended: StageEnded,
+}
+
+/// An attempt is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finish {
+    /// The lease.
+    pub key: LeaseKey,
+    /// How.
+    pub ending: Ending,
+}

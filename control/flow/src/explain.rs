@@ -47,7 +47,7 @@ impl Flow {
         let job: JobRecord = self.held(key).await?;
         let Some(lock) = self.last_lock(key).await? else { return Ok(Vec::new()) };
         let (target, _) = self.target_of(&job.settings)?;
-        let snapshots = self.snapshots(target).await?;
+        let snapshots = self.snapshots(target, &job).await?;
         let repos: Vec<RepoUse<'_>> = snapshots
             .iter()
             .map(|(snapshot, trust)| RepoUse { snapshot, trust: trust.clone() })

@@ -4,10 +4,18 @@
 //! here: HTTP, terminals, and what a worker does with a lease.
 
 mod accept;
+mod events;
 mod explain;
 mod life;
 mod logs;
+mod publish;
+mod service;
+mod share;
 
 pub use accept::AcceptError;
+pub use events::{Event, Events};
 pub use life::{Flow, FlowError, FlowSettings, GivenLockError, Own, Submission};
 pub use logs::{LogError, Logs};
+pub use publish::{PublishFailure, Publisher, PublisherSettings};
+pub use service::{Order, OrderError, Sources};
+pub use share::{generation, named_by_list, packages_of};

@@ -8,6 +8,7 @@
 //! | fetch | [`Flow::provide`] | a lock's packages -> verified blobs |
 //! | (the worker makes the buildroot, builds and collects) | [`Flow::note_stage`] | |
 //! | accept | [`Flow::finish`] | a worker's claim -> artifacts, or a failure explained |
+//! | publish | [`Publisher::publish_ready`](crate::Publisher::publish_ready) | artifacts -> signed, in a new snapshot |
 //!
 //! Each reads the store, acts, and writes the store in one transaction. Killed anywhere and asked
 //! again, it ends the same.
@@ -18,20 +19,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kiln_cas::{Cas, CasError};
 use kiln_fetch::Progress;
 use kiln_model::{
-    Digest, Fault, Faulty, JobId, LeaseKey, Limits, Lock, LockedPackage, LockedSnapshot, RepoSpec,
-    Report, Requirement, Target, TargetName,
+    Digest, Fault, Faulty, JobId, LeaseKey, Limits, Lock, LockedPackage, LockedSnapshot, ProjectId,
+    RepoSpec, Report, Requirement, Target, TargetName,
 };
 use kiln_parse::lock::LockError;
 use kiln_repo::{MetadataBlob, RepoError, Repos, Snapshot};
 use kiln_resolve::{Ask, FileLists, RepoUse, Resolution, ResolveError, Resolver, Trust};
-use kiln_store::{JobRecord, NewBuild, NewJob, StageRecord, Store, StoreError, Submitted};
+use kiln_store::{
+    Ability, Caps, JobRecord, NewBuild, NewJob, StageRecord, Store, StoreError, Submitted,
+};
 use kiln_wire::worker::{Ending, Lease, ResolveRequest, Resolved, Settings, Source, StageEnded};
 
 use crate::accept::{self, AcceptError};
+use crate::events::{Event, Events};
 use crate::logs::Logs;
+use crate::share;
 
 /// How long a lease lasts without a word from its worker, in milliseconds.
 const LEASE_MS: i64 = 5 * 60 * 1000;
+
+/// How often a job is tried whose hosts fail it.
+const SETBACKS: i64 = 3;
+
+fn lost(setbacks: i64) -> Report {
+    Report {
+        fault: Fault::Host,
+        error: format!("its worker was lost, {setbacks} times over"),
+        causes: Vec::new(),
+        hint: Some("an operator can see in 'kiln worker list' what became of them".to_owned()),
+    }
+}
 
 /// Control's part of building.
 #[derive(Clone)]
@@ -47,6 +64,7 @@ pub struct Flow {
     /// Generations that locks were found in, by repository and repomd.
     seen: Arc<Mutex<BTreeMap<(String, Digest), Snapshot>>>,
     own: Arc<Mutex<Vec<Own>>>,
+    pub(crate) events: Events,
 }
 
 /// A repository of the packager's own, which takes part besides those of the target.
@@ -185,6 +203,7 @@ impl Flow {
             now,
             seen: Arc::default(),
             own: Arc::default(),
+            events: Events::default(),
         }
     }
 
@@ -196,6 +215,26 @@ impl Flow {
     /// The logs of attempts.
     pub fn logs(&self) -> &Logs {
         &self.logs
+    }
+
+    /// Who hears of what happens.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// The targets that can be built for.
+    pub fn targets(&self) -> &BTreeMap<TargetName, Target> {
+        &self.targets
+    }
+
+    /// Where bytes are.
+    pub fn cas(&self) -> &Cas {
+        &self.cas
+    }
+
+    /// The time, in milliseconds since 1970.
+    pub fn now(&self) -> i64 {
+        (self.now)()
     }
 
     /// Lets a repository of the packager's own take part in what is resolved from now on.
@@ -224,8 +263,57 @@ impl Flow {
     pub async fn lease(&self, job: JobId, worker: &str) -> Result<Lease, FlowError> {
         let now = (self.now)();
         let key = self.store.lease(job, worker, now, now + LEASE_MS).await?;
-        let JobRecord { source, settings, limits, .. } = self.store.job(job).await?;
+        self.leased(key).await
+    }
+
+    /// Stage lease, of a service: the right to run whatever job's turn it is; nothing where none
+    /// waits that this worker could build.
+    pub async fn lease_next(
+        &self,
+        worker: &str,
+        ability: &Ability,
+        caps: Caps,
+    ) -> Result<Option<Lease>, FlowError> {
+        let now = (self.now)();
+        let key = self.store.lease_next(worker, ability, caps, now, now + LEASE_MS).await?;
+        let Some(key) = key else { return Ok(None) };
+        self.events.tell(Event::Job(key.job));
+        self.leased(key).await.map(Some)
+    }
+
+    async fn leased(&self, key: LeaseKey) -> Result<Lease, FlowError> {
+        let JobRecord { source, settings, limits, .. } = self.store.job(key.job).await?;
         Ok(Lease { key, source, settings, limits })
+    }
+
+    /// A worker says that it is still at it; the leases that are no longer its.
+    pub async fn renew(
+        &self,
+        worker: &str,
+        keys: &[LeaseKey],
+    ) -> Result<Vec<LeaseKey>, FlowError> {
+        Ok(self.store.renew(worker, keys, (self.now)() + LEASE_MS).await?)
+    }
+
+    /// Leases that ran out: their jobs are queued again, or fail where that keeps happening.
+    pub async fn expire(&self) -> Result<(), FlowError> {
+        let now = (self.now)();
+        for (job, setbacks) in self.store.expire(now).await? {
+            tracing::warn!(%job, setbacks, "its lease ran out");
+            if setbacks >= SETBACKS {
+                self.store.give_up(job, &lost(setbacks), now).await?;
+            }
+            self.events.tell(Event::Job(job));
+            self.events.tell(Event::Queued);
+        }
+        Ok(())
+    }
+
+    /// Ends a job that is not over, and those that wait for it.
+    pub async fn cancel(&self, job: JobId) -> Result<(), FlowError> {
+        self.store.cancel(job, (self.now)()).await?;
+        self.events.tell(Event::Job(job));
+        Ok(())
     }
 
     /// Stage resolve: requirements become locks, which are kept by their digests; a claim has to
@@ -262,7 +350,7 @@ impl Flow {
         job: &JobRecord,
         requires: &[Requirement],
     ) -> Result<Resolved, FlowError> {
-        let snapshots = self.snapshots(target).await?;
+        let snapshots = self.snapshots(target, job).await?;
         let repos: Vec<RepoUse<'_>> = snapshots
             .iter()
             .map(|(snapshot, trust)| RepoUse { snapshot, trust: trust.clone() })
@@ -293,7 +381,7 @@ impl Flow {
             return Ok(0);
         }
         let snapshots: Vec<Snapshot> =
-            self.snapshots(target).await?.into_iter().map(|(snapshot, _)| snapshot).collect();
+            self.snapshots(target, &job).await?.into_iter().map(|(snapshot, _)| snapshot).collect();
         let seconds = self.seconds();
         self.repos
             .fetch_packages(&target.repos, &snapshots, packages, seconds, &self.progress)
@@ -304,7 +392,9 @@ impl Flow {
     /// A stage of the worker's ended.
     pub async fn note_stage(&self, key: LeaseKey, ended: &StageEnded) -> Result<(), FlowError> {
         let StageEnded { stage, wall_ms, cpu_ms, note } = ended.clone();
-        Ok(self.store.note_stage(key, &StageRecord { stage, wall_ms, cpu_ms, note }).await?)
+        self.store.note_stage(key, &StageRecord { stage, wall_ms, cpu_ms, note }).await?;
+        self.events.tell(Event::Job(key.job));
+        Ok(())
     }
 
     /// Stage accept: what a worker says of its attempt becomes a fact, or a failure with what
@@ -313,6 +403,13 @@ impl Flow {
         let now = (self.now)();
         match ending {
             Ending::Cancelled => self.store.cancel(key.job, now).await?,
+            Ending::Failed(report) if self.is_a_setback(key, &report).await? => {
+                let setbacks = self.store.requeue(key, &report).await?;
+                if setbacks >= SETBACKS {
+                    self.store.give_up(key.job, &report, now).await?;
+                }
+                self.events.tell(Event::Queued);
+            }
             Ending::Failed(report) => {
                 let report = self.explain(key, report).await;
                 self.store.fail(key, &report, now).await?;
@@ -321,12 +418,20 @@ impl Flow {
                 Ok(accepted) => self.store.accept(&accepted, now).await?,
                 Err(FlowError::Accept(error)) => {
                     self.store.fail(key, &Report::of(&error), now).await?;
+                    self.events.tell(Event::Job(key.job));
                     return Err(error.into());
                 }
                 Err(other) => return Err(other),
             },
         }
+        self.events.tell(Event::Job(key.job));
         Ok(self.store.job(key.job).await?)
+    }
+
+    /// Whether an attempt failed for its host's sake and another host may do better. On one's own
+    /// machine there is no other.
+    async fn is_a_setback(&self, key: LeaseKey, report: &Report) -> Result<bool, FlowError> {
+        Ok(report.fault == Fault::Host && self.held(key).await?.project.is_some())
     }
 
     pub(crate) fn ask<'a>(
@@ -356,10 +461,12 @@ impl Flow {
         Ok((target, found.version))
     }
 
-    /// The newest generations of a target's repositories and of the packager's own.
+    /// The newest generations of a target's repositories, of the packager's own, and of the
+    /// project that a job is of.
     pub(crate) async fn snapshots(
         &self,
         target: &Target,
+        job: &JobRecord,
     ) -> Result<Vec<(Snapshot, Trust)>, FlowError> {
         let own = self.own.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let upstream =
@@ -370,9 +477,35 @@ impl Flow {
             let snapshot = self.repos.refresh(&repo, self.seconds(), &self.progress).await?;
             all.push((snapshot, Trust::Tenant { may_replace }));
         }
+        if let Some(project) = job.project {
+            all.extend(self.of_project(project, target).await?);
+        }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         for (snapshot, _) in &all {
             seen.insert((snapshot.repo.clone(), snapshot.repomd), snapshot.clone());
+        }
+        Ok(all)
+    }
+
+    /// The project's own repository, all of which is in the store, and those that it names.
+    async fn of_project(
+        &self,
+        project: ProjectId,
+        target: &Target,
+    ) -> Result<Vec<(Snapshot, Trust)>, FlowError> {
+        let none = || StoreError::None { what: "project", name: project.0.to_string() };
+        let project = self.store.project_of(project).await?.ok_or_else(none)?;
+        let settings = &project.settings;
+        let trust = Trust::Tenant { may_replace: settings.may_replace.clone() };
+        let mut all = Vec::new();
+        if let Some(newest) = self.store.newest(project.id, target.name.as_str()).await? {
+            let generation = share::generation(&self.cas, &newest.files)?;
+            let id = share::repo_id(&project.name);
+            all.push((generation.snapshot(&id, &[], settings.priority), trust.clone()));
+        }
+        for repo in settings.repos.get(target.name.as_str()).into_iter().flatten() {
+            let snapshot = self.repos.refresh(repo, self.seconds(), &self.progress).await?;
+            all.push((snapshot, trust.clone()));
         }
         Ok(all)
     }

@@ -59,6 +59,41 @@ impl Logs {
         file.write_all(bytes)
     }
 
+    /// Appends what was written from `offset` on: what is there already is passed over, and a gap
+    /// is an error. Said twice, it is there once.
+    pub fn append_at(
+        &self,
+        key: LeaseKey,
+        name: &'static str,
+        offset: u64,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let have = match fs::metadata(self.path(key, name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            about => about?.len(),
+        };
+        let Some(known) = have.checked_sub(offset) else {
+            let text = format!("a log of {have} bytes cannot go on at {offset}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        };
+        match bytes.get(known as usize..) {
+            Some(fresh) if !fresh.is_empty() => self.append(key, name, fresh),
+            _ => Ok(()),
+        }
+    }
+
+    /// At most `cap` bytes of a log from `offset` on; nothing where there is no such log yet.
+    pub fn read(&self, key: LeaseKey, name: &str, offset: u64, cap: u64) -> io::Result<Vec<u8>> {
+        let mut file = match File::open(self.path(key, name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            result => result?,
+        };
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::new();
+        file.take(cap).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Lets go of an attempt's files.
     pub fn close(&self, key: LeaseKey) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,5 +130,18 @@ mod tests {
         logs.append(key, "build", b"three").expect("written");
         assert_eq!(logs.tail(key, "build", 5).expect("read"), b"three");
         assert_eq!(logs.tail(key, "build", 100).expect("read"), b"one two three");
+        assert_eq!(logs.read(key, "build", 4, 3).expect("read"), b"two");
+    }
+
+    #[test]
+    fn a_piece_that_is_said_twice_is_there_once_and_a_gap_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let logs = Logs::open(folder.path()).expect("opened");
+        let key = LeaseKey { job: JobId(1), epoch: Epoch(1) };
+        logs.append_at(key, "build", 0, b"abc").expect("written");
+        logs.append_at(key, "build", 0, b"abc").expect("passed over");
+        logs.append_at(key, "build", 1, b"bcde").expect("written in part");
+        assert!(logs.append_at(key, "build", 9, b"x").is_err());
+        assert_eq!(logs.tail(key, "build", 100).expect("read"), b"abcde");
     }
 }

@@ -1,1 +1,21 @@
+//! The service's face: HTTP, for clients, readers of repositories and workers.
+//!
+//! Zone: `control`, TRUSTED. It translates and decides nothing: what happens next is
+//! `control/flow`'s, who may do what is `control/access`'s, and what is true is the store's.
+//!
+//! Begin reading in `routes.rs`: every route stands there, with who may use it.
 
+mod api;
+mod bodies;
+mod guard;
+mod live;
+mod openapi;
+mod problem;
+mod repos;
+mod routes;
+mod service;
+mod workers;
+
+pub use openapi::document;
+pub use routes::{About, Route, router, routes};
+pub use service::{Service, ServiceSettings};

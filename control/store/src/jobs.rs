@@ -85,6 +85,17 @@ impl Store {
         Ok(setbacks)
     }
 
+    /// Ends a job that was put back too often.
+    pub async fn give_up(&self, id: JobId, report: &Report, now: i64) -> Result<(), StoreError> {
+        let mut write = self.write("giving a job up").await?;
+        let (state, _) = standing(&mut write, id).await?;
+        if state == JobState::Queued {
+            end(&mut write, id, JobState::Failed, Some(report), now).await?;
+            end_followers(&mut write, id, now).await?;
+        }
+        write.commit().await
+    }
+
     /// Ends a job that is not ended, whoever holds it, and those that wait for it: its worker's
     /// next word is stale.
     pub async fn cancel(&self, id: JobId, now: i64) -> Result<(), StoreError> {

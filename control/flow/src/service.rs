@@ -1,0 +1,230 @@
+//! Stage submit, of a service: what a project asks for becomes builds.
+
+use std::collections::BTreeMap;
+
+use kiln_model::{Fault, Faulty, JobId, Limits, TargetName, UserId};
+use kiln_store::{NewBuild, NewJob, Owner, ProjectRecord, StoreError, Submitted};
+use kiln_wire::worker::{Settings, Source};
+
+use crate::events::Event;
+use crate::life::{Flow, FlowError};
+
+/// Something to build, whose files are in the store.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// What a person calls it.
+    pub title: String,
+    /// Its files.
+    pub source: Source,
+}
+
+/// Builds that somebody asks for.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// For which project.
+    pub project: ProjectRecord,
+    /// Who.
+    pub submitter: UserId,
+    /// What.
+    pub sources: Vec<Sources>,
+    /// For which targets; for all of the project where none is named.
+    pub targets: Vec<TargetName>,
+    /// Only tried: nothing of it is published.
+    pub is_scratch: bool,
+    /// One after the other, each seeing what those before it made.
+    pub is_chain: bool,
+    /// Begun only when nothing else can be.
+    pub is_background: bool,
+    /// Among the jobs of the project: higher goes first.
+    pub priority: i64,
+    /// The base profile, where it is not that of the project.
+    pub profile: Option<String>,
+    /// Macros over those of the project.
+    pub macros: BTreeMap<String, String>,
+    /// Build conditions that are switched on besides.
+    pub with: Vec<String>,
+    /// Build conditions that are switched off besides.
+    pub without: Vec<String>,
+    /// What each may take.
+    pub limits: Limits,
+    /// How many processes each may start at once.
+    pub jobs: u32,
+}
+
+/// Why builds were not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// The flow refused.
+    #[error(transparent)]
+    Flow(#[from] FlowError),
+    /// There is nothing to build.
+    #[error("there is nothing to build")]
+    Nothing,
+    /// The project isn't built for anything, or not for that.
+    #[error("project {project} is not built for {target}")]
+    Target {
+        /// The project.
+        project: String,
+        /// The target, or what stands for all.
+        target: String,
+    },
+    /// Nothing of a scratch build is published, so that nothing can follow on it.
+    #[error("builds of a chain cannot be scratch builds: none would see what came before")]
+    ScratchChain,
+    /// A file was not uploaded.
+    #[error("the bytes of {0} were not uploaded")]
+    Missing(String),
+}
+
+impl From<StoreError> for OrderError {
+    fn from(error: StoreError) -> Self {
+        Self::Flow(error.into())
+    }
+}
+
+impl Faulty for OrderError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Flow(error) => error.fault(),
+            Self::Nothing | Self::Target { .. } | Self::ScratchChain | Self::Missing(_) => {
+                Fault::Caller
+            }
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Flow(error) => error.hint(),
+            Self::Target { project, .. } => {
+                Some(format!("'kiln project target {project} TARGET' lets it be built for one"))
+            }
+            Self::Nothing | Self::ScratchChain | Self::Missing(_) => None,
+        }
+    }
+}
+
+impl Flow {
+    /// Stage submit, of a service: a build for each of the sources, with a job for each target.
+    pub async fn order(&self, order: &Order) -> Result<Vec<Submitted>, OrderError> {
+        if order.sources.is_empty() {
+            return Err(OrderError::Nothing);
+        }
+        if order.is_scratch && order.is_chain {
+            return Err(OrderError::ScratchChain);
+        }
+        for file in order.sources.iter().flat_map(|one| files_of(&one.source)) {
+            if !self.cas.has(&file.digest) {
+                return Err(OrderError::Missing(file.name.clone()));
+            }
+        }
+        let targets = self.targets_of(order).await?;
+        let settings: Vec<Settings> =
+            targets.iter().map(|target| self.settings(order, target)).collect::<Result<_, _>>()?;
+        let mut made: Vec<Submitted> = Vec::new();
+        for sources in &order.sources {
+            let before = made.last().filter(|_| order.is_chain);
+            let job = |(at, settings): (usize, &Settings)| NewJob {
+                settings: settings.clone(),
+                limits: order.limits.clone(),
+                is_background: order.is_background,
+                priority: order.priority,
+                waits_for: before.map_or_else(Vec::new, |before| vec![before.jobs[at]]),
+            };
+            let build = NewBuild {
+                title: sources.title.clone(),
+                source: sources.source.clone(),
+                jobs: settings.iter().enumerate().map(job).collect(),
+                owner: Some(Owner {
+                    project: order.project.id,
+                    submitter: order.submitter,
+                    is_scratch: order.is_scratch,
+                }),
+            };
+            made.push(self.store.submit(&build, self.now()).await?);
+        }
+        for job in made.iter().flat_map(|one| &one.jobs) {
+            self.events.tell(Event::Job(*job));
+        }
+        self.events.tell(Event::Queued);
+        Ok(made)
+    }
+
+    /// What a job of a service was, once more: the same sources and settings, queued anew.
+    pub async fn resubmit(&self, job: JobId, by: UserId) -> Result<Submitted, OrderError> {
+        let old = self.store.job(job).await?;
+        let build = self.store.build(old.build).await?;
+        let none = || StoreError::None { what: "project of this job", name: job.to_string() };
+        let project = old.project.ok_or_else(none)?;
+        let new = NewJob {
+            settings: old.settings,
+            limits: old.limits,
+            is_background: old.is_background,
+            priority: old.priority,
+            waits_for: Vec::new(),
+        };
+        let owner = Owner { project, submitter: by, is_scratch: build.is_scratch };
+        let build = NewBuild {
+            title: build.title,
+            source: build.source,
+            jobs: vec![new],
+            owner: Some(owner),
+        };
+        let made = self.store.submit(&build, self.now()).await?;
+        self.events.tell(Event::Queued);
+        Ok(made)
+    }
+
+    async fn targets_of(&self, order: &Order) -> Result<Vec<TargetName>, OrderError> {
+        let project = &order.project;
+        let repos = self.store.repos(project.id).await?;
+        let is_enabled = |name: &str| repos.iter().any(|it| it.is_enabled && it.target == name);
+        let none = |target: &str| OrderError::Target {
+            project: project.name.clone(),
+            target: target.to_owned(),
+        };
+        let targets: Vec<TargetName> = match &order.targets[..] {
+            [] => repos
+                .iter()
+                .filter(|repo| repo.is_enabled)
+                .filter_map(|repo| repo.target.parse().ok())
+                .collect(),
+            named => named.to_vec(),
+        };
+        if targets.is_empty() {
+            return Err(none("anything"));
+        }
+        match targets.iter().find(|target| !is_enabled(target.as_str())) {
+            Some(target) => Err(none(target.as_str())),
+            None => Ok(targets),
+        }
+    }
+
+    fn settings(&self, order: &Order, target: &TargetName) -> Result<Settings, FlowError> {
+        let known = self.targets().get(target);
+        let known = known.ok_or_else(|| FlowError::NoTarget(target.clone()))?;
+        let project = &order.project.settings;
+        let mut macros = known.macros.clone();
+        macros.extend(project.macros.clone());
+        macros.extend(order.macros.clone());
+        let settings = Settings {
+            target: target.clone(),
+            arch: known.arch.clone(),
+            profile: order.profile.clone().unwrap_or_else(|| project.profile.clone()),
+            macros,
+            with: [&project.with[..], &order.with[..]].concat(),
+            without: [&project.without[..], &order.without[..]].concat(),
+            jobs: order.jobs,
+            lock: None,
+            pins: Vec::new(),
+        };
+        self.target_of(&settings)?;
+        Ok(settings)
+    }
+}
+
+fn files_of(source: &Source) -> Vec<&kiln_wire::worker::SourceFile> {
+    match source {
+        Source::Srpm(file) => vec![file],
+        Source::Folder { files, .. } => files.iter().collect(),
+    }
+}

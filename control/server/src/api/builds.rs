@@ -1,0 +1,230 @@
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use kiln_api::{Build, BuildAsked, BuildsMade, Given, Page};
+use kiln_flow::{Event, Order, Sources};
+use kiln_model::{BuildId, Digest, JobState, TargetName};
+use kiln_parse::rpmfile::Facts;
+use kiln_store::{BuildRecord, BuildsAsked};
+use kiln_wire::worker::{Source, SourceFile};
+use serde::Deserialize;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{page_size, views};
+use crate::bodies::Taken;
+use crate::guard::Asker;
+use crate::problem::{Answer, Refused};
+use crate::service::App;
+
+/// The most that one request may ask to be built.
+const AT_ONCE: usize = 500;
+
+/// The longest that an answer is waited for, in seconds: less than proxies allow.
+const PATIENCE: u64 = 50;
+
+/// Which builds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ListAsked {
+    project: Option<String>,
+    state: Option<String>,
+    before: Option<i64>,
+    count: Option<i64>,
+}
+
+/// Whether to wait for news.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ShowAsked {
+    /// At most so many seconds, until every job is over.
+    wait: u64,
+}
+
+pub(crate) async fn submit(
+    State(app): State<App>,
+    Extension(asker): Extension<Asker>,
+    Taken(asked): Taken<BuildAsked>,
+) -> Answer<(StatusCode, Json<BuildsMade>)> {
+    if asked.given.len() > AT_ONCE {
+        return Err(Refused::wrong(format!("at most {AT_ONCE} builds can be asked for at once")));
+    }
+    let sources = asked.given.iter().map(|given| sources(&app, given)).collect::<Answer<_>>()?;
+    let target = |name: &String| name.parse::<TargetName>().map_err(Refused::wrong);
+    let project = asker.project()?.clone();
+    check_words(&asked)?;
+    let order = Order {
+        submitter: asker.user()?,
+        sources,
+        targets: asked.targets.iter().map(target).collect::<Answer<_>>()?,
+        is_scratch: asked.scratch,
+        is_chain: asked.chain,
+        is_background: asked.background,
+        priority: asked.priority.clamp(-1000, 1000),
+        profile: asked.profile,
+        macros: asked.macros,
+        with: asked.with,
+        without: asked.without,
+        limits: app.settings.limits.clone(),
+        jobs: app.settings.jobs,
+        project,
+    };
+    let made = app.flow.order(&order).await?;
+    let mut builds = Vec::new();
+    for one in &made {
+        let record = app.store().build(one.build).await?;
+        app.note(&asker.label(), "build", &order.project.name, &record.title).await;
+        builds.push(views::build(&app, &record).await?);
+    }
+    Ok((StatusCode::CREATED, Json(BuildsMade { builds })))
+}
+
+pub(crate) async fn list(
+    State(app): State<App>,
+    Extension(asker): Extension<Asker>,
+    Query(asked): Query<ListAsked>,
+) -> Answer<Json<Page<Build>>> {
+    let project = match &asked.project {
+        Some(name) => {
+            let found = app.store().project(name).await?;
+            Some(found.ok_or_else(|| Refused::none("project", name))?.id)
+        }
+        None => None,
+    };
+    let words = "a state is queued, leased, built, failed or cancelled";
+    let state = match asked.state.as_deref().map(JobState::from_word) {
+        Some(None) => return Err(Refused::wrong(words)),
+        state => state.flatten(),
+    };
+    let count = page_size(asked.count);
+    let who = &asker.principal;
+    let records = app
+        .store()
+        .builds(&BuildsAsked {
+            project,
+            seen_by: who.user().filter(|_| !who.is_operator()),
+            is_anonymous: who.user().is_none(),
+            state,
+            before: asked.before.map(BuildId),
+            count,
+        })
+        .await?;
+    let mut items = Vec::new();
+    for record in &records {
+        items.push(views::build(&app, record).await?);
+    }
+    let is_full = items.len() as i64 == count;
+    let next = items.last().filter(|_| is_full).map(|last| last.id.to_string());
+    Ok(Json(Page { items, next }))
+}
+
+pub(crate) async fn show(
+    State(app): State<App>,
+    Path(build): Path<i64>,
+    Query(asked): Query<ShowAsked>,
+) -> Answer<Json<Build>> {
+    // Before the first look, so that nothing is missed between it and the waiting.
+    let mut events = app.flow.events().listen();
+    let patience = Duration::from_secs(asked.wait.min(PATIENCE));
+    let until = tokio::time::Instant::now() + patience;
+    loop {
+        let record = app.store().build(BuildId(build)).await?;
+        let view = views::build(&app, &record).await?;
+        if patience.is_zero() || view.jobs.iter().all(|job| job.is_over) {
+            return Ok(Json(view));
+        }
+        let is_its = |event: &Event| match event {
+            Event::Job(job) => view.jobs.iter().any(|one| one.id == job.0),
+            Event::Queued | Event::Log(_) | Event::Published => false,
+        };
+        loop {
+            match tokio::time::timeout_at(until, events.recv()).await {
+                Ok(Ok(event)) if is_its(&event) => break,
+                Ok(Ok(_)) => {}
+                Ok(Err(RecvError::Lagged(_))) => break,
+                Ok(Err(RecvError::Closed)) | Err(_) => return Ok(Json(view)),
+            }
+        }
+    }
+}
+
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Extension(asker): Extension<Asker>,
+    Path(build): Path<i64>,
+) -> Answer<Json<Build>> {
+    let record: BuildRecord = app.store().build(BuildId(build)).await?;
+    for job in app.store().jobs_of(record.id).await? {
+        if !job.state.is_final() {
+            app.flow.cancel(job.id).await?;
+        }
+    }
+    app.note(&asker.label(), "build cancel", &build.to_string(), "").await;
+    Ok(Json(views::build(&app, &record).await?))
+}
+
+/// What is to be built, checked: names are plain, a source package is one.
+fn sources(app: &App, given: &Given) -> Answer<Sources> {
+    let title = given.title.trim();
+    if title.is_empty() || title.len() > 200 || title.chars().any(char::is_control) {
+        return Err(Refused::wrong("a title is a short line of text"));
+    }
+    let mut files = Vec::new();
+    for (name, digest) in &given.files {
+        let is_plain = !name.is_empty()
+            && name.len() <= 240
+            && !name.starts_with(['-', '.'])
+            && !name.contains('/')
+            && !name.chars().any(char::is_control);
+        if !is_plain {
+            let name = kiln_model::Foreign::new(name);
+            return Err(Refused::wrong(format!("{name} is not a name that a source can have")));
+        }
+        let digest: Digest = digest.parse().map_err(Refused::wrong)?;
+        let path = app.flow.cas().path(&digest);
+        let size = std::fs::metadata(path).map(|about| about.len());
+        let missing = |_| Refused::wrong(format!("the bytes of {name} were not uploaded"));
+        files.push(SourceFile { name: name.clone(), digest, size: size.map_err(missing)? });
+    }
+    let source = match (&given.spec, &files[..]) {
+        (Some(spec), _) if files.iter().any(|file| file.name == *spec) => {
+            Source::Folder { spec: spec.clone(), files }
+        }
+        (Some(_), _) => return Err(Refused::wrong("the spec is not among the files")),
+        (None, [package]) => {
+            let mut reader = app.flow.cas().read(&package.digest)?;
+            Facts::read_source(&mut reader).map_err(|error| {
+                Refused::wrong(format!("{title} is not a source package: {error}"))
+            })?;
+            Source::Srpm(SourceFile { name: "source.src.rpm".to_owned(), ..package.clone() })
+        }
+        (None, _) => return Err(Refused::wrong("a source package is one file")),
+    };
+    Ok(Sources { title: title.to_owned(), source })
+}
+
+/// Names of macros and of build conditions become arguments of rpmbuild: only names will do.
+fn check_words(asked: &BuildAsked) -> Answer<()> {
+    let is_condition = |name: &String| {
+        let is_fine = |c: char| c.is_ascii_alphanumeric() || "_-+.".contains(c);
+        name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && name.len() <= 100
+            && name.chars().all(is_fine)
+    };
+    if !asked.with.iter().chain(&asked.without).all(is_condition) {
+        return Err(Refused::wrong("not the name of a build condition"));
+    }
+    let is_macro = |(name, body): (&String, &String)| {
+        let plain = name.split('(').next().unwrap_or_default();
+        plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && name.len() <= 200
+            && !name.chars().any(|c| c.is_control() || c.is_whitespace())
+            && !body.chars().any(|c| c.is_control() && c != '\t' && c != '\n')
+    };
+    if !asked.macros.iter().all(is_macro) {
+        return Err(Refused::wrong("not a macro: a name, and a body without control characters"));
+    }
+    Ok(())
+}

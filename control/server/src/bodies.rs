@@ -1,0 +1,61 @@
+//! What requests carry and what answers are made of.
+
+use std::path::Path;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use kiln_model::{Digest, Foreign};
+use serde::de::DeserializeOwned;
+use tower::ServiceExt as _;
+use tower_http::services::ServeFile;
+
+use crate::problem::{Answer, Refused};
+
+/// The most bytes of JSON that a request may carry.
+const CAP: usize = 8 << 20;
+
+/// A request's JSON, read; what is wrong with it is told.
+pub(crate) struct Taken<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Taken<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _: &S) -> Answer<Self> {
+        let large = |_| {
+            Refused::caller(StatusCode::PAYLOAD_TOO_LARGE, "the request is cut off or too large")
+        };
+        let bytes = to_bytes(request.into_body(), CAP).await.map_err(large)?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            Refused::wrong(Foreign::new(&format!("not the JSON that is due here: {error}")))
+        })
+    }
+}
+
+/// A blob as the answer, or the part of it that is asked for. What is in it may be a stranger's:
+/// no browser is to take it for a page.
+pub(crate) async fn blob(
+    path: &Path,
+    digest: &Digest,
+    kind: &'static str,
+    request: Request,
+) -> Answer<Response> {
+    let served = ServeFile::new(path).oneshot(request).await;
+    let response = served.map_err(Refused::wrong)?;
+    let mut response = response.map(Body::new);
+    let headers = response.headers_mut();
+    harmless(headers, kind);
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", digest.hex())) {
+        headers.insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// Headers of what strangers wrote.
+pub(crate) fn harmless(headers: &mut HeaderMap, kind: &'static str) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let policy = HeaderValue::from_static("default-src 'none'; sandbox");
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+}

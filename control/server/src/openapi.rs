@@ -1,0 +1,111 @@
+//! The description of the API, made from the table of routes.
+
+use kiln_access::Need;
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, Content, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem,
+    PathsBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::routes::{Route, routes};
+
+/// The shape of what a route takes or gives.
+pub(crate) struct Shape {
+    here: RefOr<Schema>,
+    named: Vec<(String, RefOr<Schema>)>,
+}
+
+impl Shape {
+    pub(crate) fn of<T: ToSchema>() -> Self {
+        let mut named = Vec::new();
+        T::schemas(&mut named);
+        let name = T::name();
+        // Lists and the like have no name of their own: they stand where they are used.
+        let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric())
+            && !matches!(&*name, "Vec" | "Option" | "String" | "Page");
+        let here = match is_plain {
+            true => {
+                named.push((name.to_string(), <T as PartialSchema>::schema()));
+                RefOr::Ref(Ref::from_schema_name(&*name))
+            }
+            false => <T as PartialSchema>::schema(),
+        };
+        Self { here, named }
+    }
+}
+
+/// The description as OpenAPI 3.1, of what clients use: not of what workers and dnf do.
+pub fn document() -> OpenApi {
+    let mut paths = PathsBuilder::new();
+    let problem = Shape::of::<kiln_api::Problem>();
+    let mut schemas = problem.named;
+    for route in routes().into_iter().filter(|route| route.path.starts_with("/api/")) {
+        for shape in [&route.takes, &route.gives].into_iter().flatten() {
+            schemas.extend(shape.named.iter().cloned());
+        }
+        paths = paths.path(route.path, PathItem::new(method_of(route.method), operation(&route)));
+    }
+    let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let components = ComponentsBuilder::new()
+        .schemas_from_iter(schemas)
+        .security_scheme("token", SecurityScheme::Http(token))
+        .build();
+    let info = InfoBuilder::new()
+        .title("kiln")
+        .description(Some("Builds RPM packages: safe, exact, reproducible."))
+        .version(env!("CARGO_PKG_VERSION"))
+        .build();
+    OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).build()
+}
+
+fn operation(route: &Route) -> utoipa::openapi::path::Operation {
+    let mut operation = OperationBuilder::new().summary(Some(route.summary));
+    for name in names_in(route.path) {
+        let is_number = matches!(name, "build" | "job" | "id");
+        let kind = if is_number { Type::Integer } else { Type::String };
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .schema(Some(ObjectBuilder::new().schema_type(kind)));
+        operation = operation.parameter(parameter);
+    }
+    if let Some(shape) = &route.takes {
+        let body = RequestBodyBuilder::new()
+            .content("application/json", Content::new(Some(shape.here.clone())))
+            .required(Some(Required::True));
+        operation = operation.request_body(Some(body.build()));
+    }
+    let mut good = ResponseBuilder::new().description("It is done.");
+    if let Some(shape) = &route.gives {
+        good = good.content("application/json", Content::new(Some(shape.here.clone())));
+    }
+    let problem = Content::new(Some(RefOr::<Schema>::Ref(Ref::from_schema_name("Problem"))));
+    let refused = ResponseBuilder::new()
+        .description("It was refused, and why.")
+        .content("application/problem+json", problem);
+    operation = operation.response("2XX", good).response("default", refused);
+    if route.need != Need::Nothing {
+        let token = SecurityRequirement::new::<_, _, String>("token", []);
+        operation = operation.security(token);
+    }
+    operation.build()
+}
+
+fn method_of(word: &str) -> HttpMethod {
+    match word {
+        "POST" => HttpMethod::Post,
+        "PUT" => HttpMethod::Put,
+        "PATCH" => HttpMethod::Patch,
+        "DELETE" => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}
+
+/// The names in braces.
+fn names_in(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}

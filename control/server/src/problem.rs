@@ -1,0 +1,181 @@
+//! Why a request was refused, in the form of RFC 9457.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kiln_access::{AccessError, Denied};
+use kiln_api::Problem;
+use kiln_cas::CasError;
+use kiln_flow::{FlowError, OrderError, PublishFailure};
+use kiln_model::{Fault, Faulty, Report};
+use kiln_store::StoreError;
+
+/// A request that was refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    status: StatusCode,
+    report: Report,
+}
+
+pub(crate) type Answer<T> = Result<T, Refused>;
+
+impl Refused {
+    /// The caller's fault.
+    pub(crate) fn caller(status: StatusCode, error: impl Into<String>) -> Self {
+        let report =
+            Report { fault: Fault::Caller, error: error.into(), causes: Vec::new(), hint: None };
+        Self { status, report }
+    }
+
+    pub(crate) fn with_hint(mut self, hint: &str) -> Self {
+        self.report.hint = Some(hint.to_owned());
+        self
+    }
+
+    /// What the request says is not what it should be.
+    pub(crate) fn wrong(error: impl std::fmt::Display) -> Self {
+        Self::caller(StatusCode::BAD_REQUEST, error.to_string())
+    }
+
+    /// There is no such thing.
+    pub(crate) fn none(what: &str, name: &str) -> Self {
+        let name = kiln_model::Foreign::new(name);
+        Self::caller(StatusCode::NOT_FOUND, format!("there is no {what} {name}"))
+    }
+
+    fn of(error: &(impl Faulty + ?Sized), status: StatusCode) -> Self {
+        Self { status, report: Report::of(error) }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let Self { status, report } = self;
+        if matches!(report.fault, Fault::Host | Fault::Kiln | Fault::Breach) {
+            tracing::error!(%status, error = report.error, causes = ?report.causes, "refused");
+        }
+        let problem = Problem {
+            status: status.as_u16(),
+            title: report.error,
+            detail: report.causes.join(": "),
+            fault: report.fault.word().to_owned(),
+            hint: report.hint,
+        };
+        let mut response = (status, Json(problem)).into_response();
+        let kind = header::HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = header::HeaderValue::from_static("Bearer, Basic realm=\"kiln\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+/// The status of a fault where nothing more is known.
+fn usual(fault: Fault) -> StatusCode {
+    match fault {
+        Fault::Caller => StatusCode::BAD_REQUEST,
+        Fault::Package => StatusCode::UNPROCESSABLE_ENTITY,
+        Fault::Host => StatusCode::SERVICE_UNAVAILABLE,
+        Fault::Kiln => StatusCode::INTERNAL_SERVER_ERROR,
+        Fault::Breach => StatusCode::FORBIDDEN,
+    }
+}
+
+fn of_store(error: &StoreError) -> StatusCode {
+    match error {
+        StoreError::NoJob(_) | StoreError::None { .. } => StatusCode::NOT_FOUND,
+        StoreError::Taken { .. }
+        | StoreError::Illegal { .. }
+        | StoreError::Never(_)
+        | StoreError::Overtaken { .. }
+        | StoreError::Stale(_) => StatusCode::CONFLICT,
+        StoreError::Database { .. }
+        | StoreError::Place { .. }
+        | StoreError::Schema(_)
+        | StoreError::Record { .. }
+        | StoreError::Row { .. } => usual(error.fault()),
+    }
+}
+
+fn of_flow(error: &FlowError) -> StatusCode {
+    match error {
+        FlowError::Store(error) => of_store(error),
+        other => usual(other.fault()),
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::of(&error, of_store(&error))
+    }
+}
+
+impl From<FlowError> for Refused {
+    fn from(error: FlowError) -> Self {
+        Self::of(&error, of_flow(&error))
+    }
+}
+
+impl From<OrderError> for Refused {
+    fn from(error: OrderError) -> Self {
+        let status = match &error {
+            OrderError::Flow(error) => of_flow(error),
+            other => usual(other.fault()),
+        };
+        Self::of(&error, status)
+    }
+}
+
+impl From<PublishFailure> for Refused {
+    fn from(error: PublishFailure) -> Self {
+        let status = match &error {
+            PublishFailure::Flow(error) => of_flow(error),
+            other => usual(other.fault()),
+        };
+        Self::of(&error, status)
+    }
+}
+
+impl From<CasError> for Refused {
+    fn from(error: CasError) -> Self {
+        // What is uploaded and is not what it was to be is for who uploads it.
+        let status = match &error {
+            CasError::Mismatch { .. } | CasError::Size { .. } => StatusCode::BAD_REQUEST,
+            CasError::Missing(_) => StatusCode::NOT_FOUND,
+            CasError::Io { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::of(&error, status)
+    }
+}
+
+impl From<AccessError> for Refused {
+    fn from(error: AccessError) -> Self {
+        let status = match &error {
+            AccessError::Store(error) => of_store(error),
+            AccessError::Wrong | AccessError::Ticket => StatusCode::UNAUTHORIZED,
+            AccessError::Often => StatusCode::TOO_MANY_REQUESTS,
+            AccessError::Password(error) => usual(error.fault()),
+            AccessError::Days => StatusCode::BAD_REQUEST,
+        };
+        Self::of(&error, status)
+    }
+}
+
+impl From<kiln_access::PasswordError> for Refused {
+    fn from(error: kiln_access::PasswordError) -> Self {
+        Self::of(&error, usual(error.fault()))
+    }
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        let status = match denied {
+            Denied::Unknown => StatusCode::UNAUTHORIZED,
+            Denied::Forbidden | Denied::Scope => StatusCode::FORBIDDEN,
+            Denied::Hidden => StatusCode::NOT_FOUND,
+        };
+        Self::of(&denied, status)
+    }
+}
