@@ -213,6 +213,7 @@ async fn a_generation_is_used_without_fetching_anything() {
 }
 
 fn run(program: &str, home: &Path, arguments: &[&str]) -> Option<String> {
+    #[allow(clippy::disallowed_methods, reason = "the program that kiln is held against")]
     let ran = Command::new(program)
         .args(arguments)
         .env("HOME", home)
@@ -256,6 +257,7 @@ fn createrepo_c_takes_over_what_kiln_wrote() {
     let folder = place.lay_out(&place.write(&listed, &GZIP), &listed);
     let path = folder.to_str().expect("a path");
     let arguments = ["--update", "--skip-stat", "--no-database", "--verbose", path];
+    #[allow(clippy::disallowed_methods, reason = "the program that kiln is held against")]
     let ran = Command::new("createrepo_c").args(arguments).output();
     let Ok(output) = ran else {
         eprintln!("createrepo_c: skipped, because it is not here");
