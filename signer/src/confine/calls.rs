@@ -46,7 +46,7 @@ const GRANTS: &[(i64, Only, &str)] = &[
     (libc::SYS_mremap, Only::Any, "memory"),
     (libc::SYS_brk, Only::Any, "memory"),
     (libc::SYS_futex, Only::Any, "the standard library's locks, also of a process with one thread"),
-    (libc::SYS_getrandom, Only::Any, "new keys"),
+    (libc::SYS_getrandom, Only::Any, "new keys, and blinding of old ones"),
     (libc::SYS_clock_gettime, Only::Any, "when a key was made, when it signed"),
     (libc::SYS_sigaltstack, Only::Any, "the end of the process"),
     (libc::SYS_rt_sigaction, Only::Any, "abort, where memory runs out"),
