@@ -18,6 +18,7 @@ use rand::RngCore;
 use rand::rngs::OsRng;
 
 use crate::Strength;
+use crate::blinded::Blinded;
 use crate::folder::{Folder, Secrets};
 use crate::incoming::Incoming;
 use crate::serve::Keys;
@@ -35,6 +36,7 @@ pub(crate) struct Kept {
 
 struct Key {
     openpgp: SignedSecretKey,
+    blinded: Blinded,
     statement: SigningKey,
 }
 
@@ -126,7 +128,8 @@ impl Key {
             .map_err(|error| broken(&error.to_string()))?;
         let statement = <&[u8; 32]>::try_from(&secrets.statement[..])
             .map_err(|_| broken("it has not 32 bytes"))?;
-        Ok(Self { openpgp, statement: SigningKey::from_bytes(statement) })
+        let blinded = Blinded::of(&openpgp.primary_key).map_err(|why| broken(&why))?;
+        Ok(Self { openpgp, blinded, statement: SigningKey::from_bytes(statement) })
     }
 
     fn certificate(&self) -> Result<Certificate, Failure> {
@@ -142,7 +145,7 @@ impl Key {
         time: u32,
         bytes: &mut Incoming<'_>,
     ) -> pgp::errors::Result<Signature> {
-        let key = &self.openpgp.primary_key;
+        let key = &self.blinded;
         let made = time.max(key.created_at().as_secs());
         let mut config =
             SignatureConfig::v4(SignatureType::Binary, key.algorithm(), HashAlgorithm::Sha256);

@@ -9,6 +9,7 @@
 //! that asks a program of the operator's, as for a hardware module. [`start`] is for whoever
 //! starts either.
 
+mod blinded;
 mod confine;
 mod folder;
 mod incoming;

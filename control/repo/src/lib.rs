@@ -21,7 +21,10 @@ pub use error::{KeyTry, KeyTryReason, Refusal, RefusalReason, RepoError};
 pub use keyring::{KEY_CAP, KeyError, Keyring, SIGNATURE_CAP, SignatureError, fingerprints};
 pub use markup::MarkupError;
 pub use package::{PackageError, check_package, mock_facts};
-pub use publish::{Entry, PublishError, WriteOptions, Written, remove_old_generations, write_repo};
+pub use publish::{
+    Chunks, Entry, Generation, Listed, PublishError, RepoFile, WriteOptions, Written,
+    remove_old_generations, write_generation, write_repo,
+};
 pub use records::Records;
 pub use repos::{Options, Repos};
 pub use snapshot::{MetadataBlob, MetadataRef, Snapshot};

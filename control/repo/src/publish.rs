@@ -1,17 +1,23 @@
-use std::collections::BTreeSet;
+mod chunks;
+mod document;
+mod generation;
+
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use kiln_cas::CasError;
 use kiln_model::{Digest, Fault, Faulty, Hasher};
-use kiln_parse::place::{self, PlaceError};
+use kiln_parse::place::PlaceError;
 use kiln_parse::repomd::{REPOMD_CAP, Repomd};
 
-use crate::describe::Record;
+use crate::describe::{DescribeError, Record};
+use document::{Shelf, Source, write_documents};
 
-/// How hard metadata are packed. More costs time and gains little.
-const ZSTD_LEVEL: i32 = 6;
+pub use chunks::Chunks;
+pub use generation::{Generation, Listed, RepoFile, write_generation};
 
 /// A package of a repository.
 #[derive(Debug, Clone)]
@@ -69,13 +75,30 @@ pub enum PublishError {
     /// Two packages would lie at one place.
     #[error("two packages at {0}")]
     Twice(String),
+    /// A package can't be described.
+    #[error("describing {package}")]
+    Record {
+        /// Which package.
+        package: String,
+        /// Why.
+        #[source]
+        source: DescribeError,
+    },
+    /// A piece of metadata that was kept is not what it was; it is made anew.
+    #[error("a kept piece of metadata can't be read back: {}", .0.display())]
+    Stale(PathBuf),
+    /// The store refused.
+    #[error(transparent)]
+    Cas(#[from] CasError),
 }
 
 impl Faulty for PublishError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Io { .. } => Fault::Host,
+            Self::Io { .. } | Self::Stale(_) => Fault::Host,
             Self::Location { .. } | Self::Twice(_) => Fault::Kiln,
+            Self::Record { source, .. } => source.fault(),
+            Self::Cas(error) => error.fault(),
         }
     }
 
@@ -84,41 +107,11 @@ impl Faulty for PublishError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some disk space".to_owned())
             }
+            Self::Cas(error) => error.hint(),
             _ => None,
         }
     }
 }
-
-/// A document of a repository's metadata.
-struct Kind {
-    name: &'static str,
-    /// The first tag, without the count of packages.
-    open: &'static str,
-    close: &'static str,
-    part: fn(&Entry<'_>) -> String,
-}
-
-const KINDS: [Kind; 3] = [
-    Kind {
-        name: "primary",
-        open: "metadata xmlns=\"http://linux.duke.edu/metadata/common\" \
-               xmlns:rpm=\"http://linux.duke.edu/metadata/rpm\"",
-        close: "metadata",
-        part: |entry| entry.record.primary(&entry.location, entry.mtime),
-    },
-    Kind {
-        name: "filelists",
-        open: "filelists xmlns=\"http://linux.duke.edu/metadata/filelists\"",
-        close: "filelists",
-        part: |entry| entry.record.filelists(),
-    },
-    Kind {
-        name: "other",
-        open: "otherdata xmlns=\"http://linux.duke.edu/metadata/other\"",
-        close: "otherdata",
-        part: |entry| entry.record.other(),
-    },
-];
 
 /// Writes the metadata of a repository of these packages into `folder`.
 ///
@@ -137,47 +130,54 @@ pub fn write_repo(
     folder: &Path,
     options: &WriteOptions,
 ) -> Result<Written, PublishError> {
-    let entries = in_order(entries)?;
     let repodata = folder.join("repodata");
     fs::create_dir_all(&repodata).map_err(io_error("creating", &repodata))?;
-    let count = entries.len();
-    let mut records = String::new();
-    for kind in &KINDS {
-        let mut document = Document::begin(&repodata, options.gzip)?;
-        let Kind { name, open, close, part } = kind;
-        document.write(&format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<{open} packages=\"{count}\">\n"
-        ))?;
-        for entry in &entries {
-            document.write(&part(entry))?;
-        }
-        document.write(&format!("</{close}>"))?;
-        records.push_str(&document.end(name, options)?);
-    }
-    let revision = options.revision;
-    let repomd = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <repomd xmlns=\"http://linux.duke.edu/metadata/repo\" \
-         xmlns:rpm=\"http://linux.duke.edu/metadata/rpm\">\n\
-         <revision>{revision}</revision>\n{records}</repomd>\n"
-    );
-    switch(&repodata, &repomd)
+    let kept = tempfile::Builder::new().prefix(".chunks-").tempdir_in(&repodata);
+    let kept = kept.map_err(io_error("creating a folder in", &repodata))?;
+    let documents = write_documents(
+        &Given(entries),
+        &Chunks::open(kept.path()),
+        &InFolder(&repodata),
+        options,
+    )?;
+    switch(&repodata, &documents.repomd)
 }
 
-/// Sorted by what readers sort by, so that the same packages are the same bytes.
-fn in_order<'a, 'r>(entries: &'a [Entry<'r>]) -> Result<Vec<&'a Entry<'r>>, PublishError> {
-    let mut places = BTreeSet::new();
-    for entry in entries {
-        let package = || entry.record.nevra.to_string();
-        place::check_location(&entry.location)
-            .map_err(|source| PublishError::Location { package: package(), source })?;
-        if !places.insert(&entry.location) {
-            return Err(PublishError::Twice(entry.location.clone()));
-        }
+/// Packages whose records are at hand.
+struct Given<'a>(&'a [Entry<'a>]);
+
+impl Source for Given<'_> {
+    fn listed(&self) -> Vec<Cow<'_, Listed>> {
+        let listed = |entry: &Entry<'_>| Listed {
+            digest: entry.record.digest,
+            nevra: entry.record.nevra.clone(),
+            location: entry.location.clone(),
+            mtime: entry.mtime,
+        };
+        self.0.iter().map(|entry| Cow::Owned(listed(entry))).collect()
     }
-    let mut entries: Vec<&Entry<'_>> = entries.iter().collect();
-    entries.sort_by(|a, b| (&a.record.nevra, &a.location).cmp(&(&b.record.nevra, &b.location)));
-    Ok(entries)
+
+    fn record(&self, at: usize) -> Result<Cow<'_, Record>, PublishError> {
+        Ok(Cow::Borrowed(self.0[at].record))
+    }
+}
+
+/// Documents that become files of a folder, under the names that their digests give them.
+struct InFolder<'a>(&'a Path);
+
+impl Shelf for InFolder<'_> {
+    type File = Hashed;
+
+    fn begin(&self) -> Result<Hashed, PublishError> {
+        Ok(Hashed { file: temporary(self.0)?, hasher: Hasher::new() })
+    }
+
+    fn end(&self, file: Hashed, rest: &str) -> Result<(Digest, u64), PublishError> {
+        let Hashed { file, hasher } = file;
+        let (size, digest) = (hasher.bytes(), hasher.finish());
+        persist(file, &self.0.join(format!("{}{rest}", digest.hex())))?;
+        Ok((digest, size))
+    }
 }
 
 /// Puts a new generation in the place of the old one.
@@ -196,19 +196,7 @@ fn switch(repodata: &Path, repomd: &str) -> Result<Written, PublishError> {
     Ok(Written { repomd: digest, is_new: true })
 }
 
-/// One document: written, packed and hashed in one go.
-struct Document {
-    file: Packed,
-    open: Hasher,
-    folder: PathBuf,
-}
-
-/// A temporary file behind a packer, its bytes hashed on the way.
-enum Packed {
-    Zstd(zstd::Encoder<'static, Hashed>),
-    Gzip(flate2::write::GzEncoder<Hashed>),
-}
-
+/// A temporary file whose bytes are hashed on the way.
 struct Hashed {
     file: tempfile::NamedTempFile,
     hasher: Hasher,
@@ -223,59 +211,6 @@ impl Write for Hashed {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-impl Document {
-    fn begin(folder: &Path, gzip: bool) -> Result<Self, PublishError> {
-        let hashed = Hashed { file: temporary(folder)?, hasher: Hasher::new() };
-        let file = match gzip {
-            // No name and no time in the gzip header: the same text is the same bytes.
-            true => {
-                Packed::Gzip(flate2::GzBuilder::new().write(hashed, flate2::Compression::new(6)))
-            }
-            false => {
-                let encoder = zstd::Encoder::new(hashed, ZSTD_LEVEL);
-                Packed::Zstd(encoder.map_err(io_error("packing in", folder))?)
-            }
-        };
-        Ok(Self { file, open: Hasher::new(), folder: folder.to_owned() })
-    }
-
-    fn write(&mut self, text: &str) -> Result<(), PublishError> {
-        self.open.update(text.as_bytes());
-        let result = match &mut self.file {
-            Packed::Zstd(encoder) => encoder.write_all(text.as_bytes()),
-            Packed::Gzip(encoder) => encoder.write_all(text.as_bytes()),
-        };
-        result.map_err(io_error("writing in", &self.folder))
-    }
-
-    /// Ends it under the name that its digest gives it; the record of it for `repomd.xml`.
-    fn end(self, kind: &str, options: &WriteOptions) -> Result<String, PublishError> {
-        let Self { file, open, folder } = self;
-        let (finished, suffix) = match file {
-            Packed::Zstd(encoder) => (encoder.finish(), "zst"),
-            Packed::Gzip(encoder) => (encoder.finish(), "gz"),
-        };
-        let Hashed { file, hasher } = finished.map_err(io_error("writing in", &folder))?;
-        let (size, digest) = (hasher.bytes(), hasher.finish());
-        let (open_size, open_digest) = (open.bytes(), open.finish());
-        let name = format!("{}-{kind}.xml.{suffix}", digest.hex());
-        persist(file, &folder.join(&name))?;
-        let revision = options.revision;
-        Ok(format!(
-            "<data type=\"{kind}\">\n\
-             <checksum type=\"sha256\">{}</checksum>\n\
-             <open-checksum type=\"sha256\">{}</open-checksum>\n\
-             <location href=\"repodata/{name}\"/>\n\
-             <timestamp>{revision}</timestamp>\n\
-             <size>{size}</size>\n\
-             <open-size>{open_size}</open-size>\n\
-             </data>\n",
-            digest.hex(),
-            open_digest.hex(),
-        ))
     }
 }
 
