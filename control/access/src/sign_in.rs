@@ -269,8 +269,7 @@ mod tests {
             access.make_token(ann, "ci", Scope::Build, 1, 0).await.expect("made");
         assert_eq!(who(&first, until - 1).await, Some(ann));
         assert_eq!(who(&first, until).await, None);
-        let (id, second, _) =
-            access.make_token(ann, "ci", Scope::Build, 1, 0).await.expect("made");
+        let (id, second, _) = access.make_token(ann, "ci", Scope::Build, 1, 0).await.expect("made");
         access.store.revoke_token(ann, id, 1).await.expect("revoked");
         assert_eq!(who(&second, 2).await, None);
         access.store.set_disabled(ann, Some(3)).await.expect("disabled");

@@ -20,7 +20,9 @@ pub use accounts::{
 pub use builds::{
     Artifact, Build, BuildAsked, BuildsMade, Given, Job, Page, Stage, Upload, UploadAsked, Wait,
 };
-pub use operating::{Audited, Enrolment, EnrolmentAsked, Problem, Queue, Stats, Worker, WorkerChange};
+pub use operating::{
+    Audited, Enrolment, EnrolmentAsked, Problem, Queue, Stats, Worker, WorkerChange,
+};
 pub use projects::{
     Member, MemberChange, Project, ProjectAsked, ProjectChange, Repo, TargetSummary,
 };

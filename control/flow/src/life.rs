@@ -38,6 +38,10 @@ use crate::share;
 /// How long a lease lasts without a word from its worker, in milliseconds.
 const LEASE_MS: i64 = 5 * 60 * 1000;
 
+/// As that, of a service's workers: they say every half minute that they are still at it, and an
+/// answer that was lost on its way to one costs no more than this.
+const REMOTE_LEASE_MS: i64 = 2 * 60 * 1000;
+
 /// How often a job is tried whose hosts fail it.
 const SETBACKS: i64 = 3;
 
@@ -248,13 +252,8 @@ impl Flow {
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, FlowError> {
         let Submission { title, source, settings, limits } = submission;
         self.target_of(&settings)?;
-        let job = NewJob {
-            settings,
-            limits,
-            is_background: false,
-            priority: 0,
-            waits_for: Vec::new(),
-        };
+        let job =
+            NewJob { settings, limits, is_background: false, priority: 0, waits_for: Vec::new() };
         let build = NewBuild { title, source, jobs: vec![job], owner: None };
         Ok(self.store.submit(&build, (self.now)()).await?)
     }
@@ -275,7 +274,7 @@ impl Flow {
         caps: Caps,
     ) -> Result<Option<Lease>, FlowError> {
         let now = (self.now)();
-        let key = self.store.lease_next(worker, ability, caps, now, now + LEASE_MS).await?;
+        let key = self.store.lease_next(worker, ability, caps, now, now + REMOTE_LEASE_MS).await?;
         let Some(key) = key else { return Ok(None) };
         self.events.tell(Event::Job(key.job));
         self.leased(key).await.map(Some)
@@ -287,12 +286,8 @@ impl Flow {
     }
 
     /// A worker says that it is still at it; the leases that are no longer its.
-    pub async fn renew(
-        &self,
-        worker: &str,
-        keys: &[LeaseKey],
-    ) -> Result<Vec<LeaseKey>, FlowError> {
-        Ok(self.store.renew(worker, keys, (self.now)() + LEASE_MS).await?)
+    pub async fn renew(&self, worker: &str, keys: &[LeaseKey]) -> Result<Vec<LeaseKey>, FlowError> {
+        Ok(self.store.renew(worker, keys, (self.now)() + REMOTE_LEASE_MS).await?)
     }
 
     /// Leases that ran out: their jobs are queued again, or fail where that keeps happening.

@@ -155,8 +155,9 @@ impl Publisher {
         let project = store.project_of(id).await?.ok_or_else(none)?;
         let newest = store.newest(id, &target).await?;
         let mut listed = match &newest {
-            Some(newest) => share::packages_of(&self.flow.cas, &newest.packages)
-                .map_err(FlowError::from)?,
+            Some(newest) => {
+                share::packages_of(&self.flow.cas, &newest.packages).map_err(FlowError::from)?
+            }
             None => Vec::new(),
         };
         let mut fresh: Vec<Published> = Vec::new();
@@ -261,8 +262,7 @@ impl Publisher {
         const REPOMD_CAP: u64 = 1 << 20;
         let repomd = self.flow.cas.read_to_vec(&generation.repomd, REPOMD_CAP);
         let repomd = repomd.map_err(FlowError::from)?;
-        let signature =
-            self.signer.sign_repomd(&key_of(&project.name)?, repomd, revision).await?;
+        let signature = self.signer.sign_repomd(&key_of(&project.name)?, repomd, revision).await?;
         Ok(generation.with_signature(&signature, &self.flow.cas)?)
     }
 

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use kiln_access::{Need, Principal};
-use kiln_model::{BuildId, JobId, ProjectId, Role};
+use kiln_model::{BuildId, JobId, ProjectId};
 use kiln_store::ProjectRecord;
 
 use crate::problem::{Answer, Refused};
@@ -30,8 +30,6 @@ pub(crate) struct Asker {
     pub(crate) principal: Principal,
     /// The project that the request is about.
     pub(crate) project: Option<ProjectRecord>,
-    /// What the asker may do there.
-    pub(crate) role: Option<Role>,
 }
 
 impl Asker {
@@ -74,8 +72,7 @@ pub(crate) async fn guard(
     if project.is_none() && matches!(need, Need::Member(..)) {
         return Err(kiln_access::Denied::Hidden.into());
     }
-    let role = if principal.is_operator() { Some(Role::Maintainer) } else { role };
-    request.extensions_mut().insert(Asker { principal, project, role });
+    request.extensions_mut().insert(Asker { principal, project });
     Ok(next.run(request).await)
 }
 
@@ -151,9 +148,7 @@ async fn find_project(
 }
 
 /// What isn't there is hidden like what may not be seen.
-fn found(
-    result: Result<Option<ProjectId>, kiln_store::StoreError>,
-) -> Answer<Option<ProjectId>> {
+fn found(result: Result<Option<ProjectId>, kiln_store::StoreError>) -> Answer<Option<ProjectId>> {
     use kiln_store::StoreError;
     match result {
         Err(StoreError::NoJob(_) | StoreError::None { .. }) => Ok(None),

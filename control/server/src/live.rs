@@ -75,9 +75,8 @@ impl Reading {
             let job = store.job(self.job).await.map_err(|error| error.to_string())?;
             let key = LeaseKey { job: self.job, epoch: job.epoch };
             let logs = self.app.flow.logs();
-            let piece = logs
-                .read(key, self.name, self.offset, PIECE)
-                .map_err(|error| error.to_string())?;
+            let piece =
+                logs.read(key, self.name, self.offset, PIECE).map_err(|error| error.to_string())?;
             if !piece.is_empty() {
                 self.offset += piece.len() as u64;
                 return Ok(Some(piece.into()));

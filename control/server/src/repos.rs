@@ -12,10 +12,10 @@
 //! A reader that begins with the list reads one snapshot to the end, whatever is published
 //! meanwhile: metadata, their signature and packages always fit together.
 
+use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 use kiln_flow::generation;
 use kiln_store::{ProjectRecord, SnapshotRecord};
 

@@ -79,8 +79,7 @@ fn of_accounts() -> Vec<Route> {
             .takes::<api::TokenAsked>()
             .gives::<api::TokenMade>(),
         delete("/api/v1/tokens/{id}", OWN, accounts::revoke_token, "Revoke a token"),
-        get("/api/v1/users", OPERATOR, accounts::users, "Every account")
-            .gives::<Vec<api::User>>(),
+        get("/api/v1/users", OPERATOR, accounts::users, "Every account").gives::<Vec<api::User>>(),
         post("/api/v1/users", OPERATOR, accounts::make_user, "Make an account")
             .takes::<api::NewUser>()
             .gives::<api::User>(),
@@ -146,7 +145,9 @@ fn of_builds() -> Vec<Route> {
         post("/api/v1/builds/{build}/cancel", PACKAGER, builds::cancel, "Cancel a build")
             .about(About::Build)
             .gives::<api::Build>(),
-        get("/api/v1/jobs/{job}", READER, jobs::show, "A job").about(About::Job).gives::<api::Job>(),
+        get("/api/v1/jobs/{job}", READER, jobs::show, "A job")
+            .about(About::Job)
+            .gives::<api::Job>(),
         post("/api/v1/jobs/{job}/resubmit", PACKAGER, jobs::resubmit, "Submit a job once more")
             .about(About::Job)
             .gives::<api::Build>(),
@@ -182,8 +183,13 @@ fn of_readers() -> Vec<Route> {
     vec![
         get("/repos/{project}/key.asc", READER, repos::key, "The public key of a project")
             .project(),
-        get("/repos/{project}/{target}/{file}", READER, repos::about, "A .repo file or mirror list")
-            .project(),
+        get(
+            "/repos/{project}/{target}/{file}",
+            READER,
+            repos::about,
+            "A .repo file or mirror list",
+        )
+        .project(),
         get(FILE, READER, repos::file, "A file of a repository").project(),
     ]
 }
@@ -239,12 +245,7 @@ impl Route {
 /// Makes the function for a method.
 macro_rules! method {
     ($name:ident, $word:literal, $filter:ident) => {
-        fn $name<H, T>(
-            path: &'static str,
-            need: Need,
-            handler: H,
-            summary: &'static str,
-        ) -> Route
+        fn $name<H, T>(path: &'static str, need: Need, handler: H, summary: &'static str) -> Route
         where
             H: Handler<T, App>,
             T: 'static,

@@ -245,9 +245,7 @@ pub(crate) async fn log(
 fn worker_of(asker: &Asker) -> Answer<&str> {
     match &asker.principal {
         Principal::Worker(worker) => Ok(&worker.name),
-        Principal::Anonymous | Principal::User { .. } => {
-            Err(kiln_access::Denied::Forbidden.into())
-        }
+        Principal::Anonymous | Principal::User { .. } => Err(kiln_access::Denied::Forbidden.into()),
     }
 }
 

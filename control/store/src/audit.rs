@@ -51,11 +51,7 @@ impl Store {
     }
 
     /// The audit log, the newest line first: those before `before`, at most `count`.
-    pub async fn audit(
-        &self,
-        before: Option<i64>,
-        count: i64,
-    ) -> Result<Vec<Audited>, StoreError> {
+    pub async fn audit(&self, before: Option<i64>, count: i64) -> Result<Vec<Audited>, StoreError> {
         let text = "SELECT * FROM audit WHERE $1 IS NULL OR id < $1 ORDER BY id DESC LIMIT $2";
         let query = sqlx::query(text).bind(before).bind(count);
         let audited = |row: &AnyRow| Audited {
@@ -70,11 +66,7 @@ impl Store {
     }
 
     /// What a request with that key was answered, if its owner made it before.
-    pub async fn answer_to(
-        &self,
-        owner: UserId,
-        key: &str,
-    ) -> Result<Option<String>, StoreError> {
+    pub async fn answer_to(&self, owner: UserId, key: &str) -> Result<Option<String>, StoreError> {
         let text = "SELECT answer FROM answered WHERE owner = $1 AND idempotency = $2";
         let query = sqlx::query(text).bind(owner.0).bind(key);
         Ok(self.find("looking for an answer", query).await?.map(|row| row.get(0)))

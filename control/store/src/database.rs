@@ -189,11 +189,11 @@ impl Write {
         what: &'static str,
         name: &str,
     ) -> Result<AnyRow, StoreError> {
-        query.fetch_one(&mut *self.transaction).await.map_err(|error| {
-            match crate::error::is_taken(&error) {
-                true => StoreError::Taken { what, name: name.to_owned() },
-                false => failed(self.doing)(error),
-            }
+        query.fetch_one(&mut *self.transaction).await.map_err(|error| match crate::error::is_taken(
+            &error,
+        ) {
+            true => StoreError::Taken { what, name: name.to_owned() },
+            false => failed(self.doing)(error),
         })
     }
 

@@ -210,11 +210,7 @@ async fn alive(write: &mut Write, key: LeaseKey) -> Result<JobState, StoreError>
 }
 
 /// The state after an event that the holder of a lease causes.
-async fn held(
-    write: &mut Write,
-    key: LeaseKey,
-    event: JobEvent,
-) -> Result<JobState, StoreError> {
+async fn held(write: &mut Write, key: LeaseKey, event: JobEvent) -> Result<JobState, StoreError> {
     let state = alive(write, key).await?;
     step(key.job, state, event)
 }

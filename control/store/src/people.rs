@@ -265,8 +265,7 @@ impl Store {
         expires_at: i64,
     ) -> Result<(), StoreError> {
         let text = "INSERT INTO tickets (hash, kind, subject, expires_at) VALUES ($1, $2, $3, $4)";
-        let query =
-            sqlx::query(text).bind(hash).bind(kind.word()).bind(subject).bind(expires_at);
+        let query = sqlx::query(text).bind(hash).bind(kind.word()).bind(subject).bind(expires_at);
         self.change("making a one-time right", query).await.map(drop)
     }
 

@@ -84,10 +84,8 @@ impl Store {
         let row = write.make(insert, "project", project.name.as_str()).await?;
         let id = ProjectId(row.get(0));
         let text = "INSERT INTO members (project, member, role) VALUES ($1, $2, $3)";
-        let insert = sqlx::query(text)
-            .bind(id.0)
-            .bind(project.maintainer.0)
-            .bind(Role::Maintainer.word());
+        let insert =
+            sqlx::query(text).bind(id.0).bind(project.maintainer.0).bind(Role::Maintainer.word());
         write.run(insert).await?;
         write.commit().await?;
         Ok(id)
@@ -144,11 +142,7 @@ impl Store {
     }
 
     /// What a user may do in a project, as its member.
-    pub async fn role(
-        &self,
-        project: ProjectId,
-        user: UserId,
-    ) -> Result<Option<Role>, StoreError> {
+    pub async fn role(&self, project: ProjectId, user: UserId) -> Result<Option<Role>, StoreError> {
         let text = "SELECT role FROM members WHERE project = $1 AND member = $2";
         let query = sqlx::query(text).bind(project.0).bind(user.0);
         let Some(row) = self.find("reading a role", query).await? else { return Ok(None) };
@@ -205,11 +199,8 @@ impl Store {
         let text = "INSERT INTO repos (project, target, made_at, disabled_at)
                     VALUES ($1, $2, $3, $4)
                     ON CONFLICT (project, target) DO UPDATE SET disabled_at = $4";
-        let query = sqlx::query(text)
-            .bind(project.0)
-            .bind(target.as_str())
-            .bind(now)
-            .bind(disabled_at);
+        let query =
+            sqlx::query(text).bind(project.0).bind(target.as_str()).bind(now).bind(disabled_at);
         self.change("changing a project's targets", query).await.map(drop)
     }
 

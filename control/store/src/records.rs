@@ -1,5 +1,6 @@
 use kiln_model::{
-    BuildId, Digest, Epoch, JobId, JobState, LeaseKey, Limits, Nevra, ProjectId, Report, Stage, UserId,
+    BuildId, Digest, Epoch, JobId, JobState, LeaseKey, Limits, Nevra, ProjectId, Report, Stage,
+    UserId,
 };
 use kiln_wire::worker::{Settings, Source};
 

@@ -54,9 +54,7 @@ impl<'a> Remote<'a> {
 
     async fn fetch_all(&self, wanted: BTreeSet<(Digest, u64)>) -> Result<(), LinkError> {
         stream::iter(wanted)
-            .map(async |(digest, size)| {
-                self.link.fetch(self.cas, self.key, &digest, size).await
-            })
+            .map(async |(digest, size)| self.link.fetch(self.cas, self.key, &digest, size).await)
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await

@@ -267,8 +267,7 @@ impl Link {
         if have.is_whole {
             return Ok(());
         }
-        let wrong =
-            |source| CasError::Io { doing: "reading", path: cas.path(digest), source };
+        let wrong = |source| CasError::Io { doing: "reading", path: cas.path(digest), source };
         let mut file = tokio::fs::File::open(cas.path(digest)).await.map_err(wrong)?;
         file.seek(SeekFrom::Start(have.have)).await.map_err(wrong)?;
         let body = Body::wrap_stream(tokio_util::io::ReaderStream::new(file));

@@ -23,8 +23,7 @@ pub(crate) async fn first_operator(
 ) -> Answer<Json<TokenMade>> {
     let name: UserName = asked.name.parse().map_err(Refused::wrong)?;
     let access = &app.access;
-    let user =
-        access.first_operator(&asked.ticket, name, &asked.password, app.now()).await?;
+    let user = access.first_operator(&asked.ticket, name, &asked.password, app.now()).await?;
     app.note(&asked.name, "operator first", &asked.name, "").await;
     token_for(&app, user, "first operator").await
 }
@@ -124,12 +123,7 @@ pub(crate) async fn make_user(
         Some(password) => Some(hash_password(password).await?),
         None => None,
     };
-    let new = kiln_store::NewUser {
-        name,
-        password,
-        is_operator: asked.is_operator,
-        subject: None,
-    };
+    let new = kiln_store::NewUser { name, password, is_operator: asked.is_operator, subject: None };
     app.store().make_user(&new, app.now()).await?;
     app.note(&asker.label(), "user create", &asked.name, "").await;
     Ok((StatusCode::CREATED, Json(view(find(&app, &asked.name).await?))))

@@ -37,10 +37,7 @@ pub(crate) async fn list(
 ) -> Answer<Json<Page<Project>>> {
     let count = page_size(asked.count);
     let who = &asker.principal;
-    let records = app
-        .store()
-        .projects(who.user(), who.is_operator(), &asked.after, count)
-        .await?;
+    let records = app.store().projects(who.user(), who.is_operator(), &asked.after, count).await?;
     let mut items = Vec::new();
     for record in &records {
         items.push(views::project(&app, record, &asker).await?);
@@ -126,12 +123,7 @@ pub(crate) async fn remove_member(
     member(&app, &asker, &name, None).await
 }
 
-async fn member(
-    app: &App,
-    asker: &Asker,
-    name: &str,
-    role: Option<Role>,
-) -> Answer<StatusCode> {
+async fn member(app: &App, asker: &Asker, name: &str, role: Option<Role>) -> Answer<StatusCode> {
     let (project, user) = (asker.project()?, accounts::find(app, name).await?);
     app.store().set_member(project.id, user.id, role).await?;
     let word = role.map_or("nothing", Role::word);
@@ -191,8 +183,8 @@ async fn view(app: &App, name: &str, asker: &Asker) -> Answer<Project> {
 
 /// One line for people: no control characters, nothing that turns the direction of text.
 fn line(text: &str) -> Answer<String> {
-    let is_fine = text.len() <= 300
-        && !text.chars().any(|c| c.is_control() || accounts::is_turning(c));
+    let is_fine =
+        text.len() <= 300 && !text.chars().any(|c| c.is_control() || accounts::is_turning(c));
     let why = "a summary is one line of at most 300 bytes";
     if is_fine { Ok(text.trim().to_owned()) } else { Err(Refused::wrong(why)) }
 }

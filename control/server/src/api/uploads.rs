@@ -75,6 +75,10 @@ pub(crate) async fn receive(
         let Some(mut partial) = cas.download(&digest, size)? else {
             return Ok(Upload { have: size, is_whole: true });
         };
+        if size == 0 {
+            partial.finish()?;
+            return Ok(Upload { have: 0, is_whole: true });
+        }
         // Nothing sent is a question: how much is there?
         let Some(first) = receiver.blocking_recv() else {
             return Ok(Upload { have: partial.have(), is_whole: false });

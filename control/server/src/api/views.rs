@@ -8,11 +8,7 @@ use crate::guard::Asker;
 use crate::problem::Answer;
 use crate::service::App;
 
-pub(crate) async fn project(
-    app: &App,
-    record: &ProjectRecord,
-    asker: &Asker,
-) -> Answer<Project> {
+pub(crate) async fn project(app: &App, record: &ProjectRecord, asker: &Asker) -> Answer<Project> {
     let store = app.store();
     let role = match asker.principal.user() {
         Some(_) if asker.principal.is_operator() => Some(kiln_model::Role::Maintainer),
@@ -28,10 +24,8 @@ pub(crate) async fn project(
         let url = format!("{}/repos/{name}/{target}/{name}.repo", app.settings.url);
         Repo { target: repo.target, snapshot: repo.snapshot, is_enabled: repo.is_enabled, url }
     };
-    let member = |one: kiln_store::Member| Member {
-        name: one.name,
-        role: one.role.word().to_owned(),
-    };
+    let member =
+        |one: kiln_store::Member| Member { name: one.name, role: one.role.word().to_owned() };
     Ok(Project {
         name: record.name.clone(),
         summary: record.summary.clone(),
