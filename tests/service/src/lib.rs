@@ -40,9 +40,9 @@ impl Service {
         let targets = data.join("config/targets");
         let made = ground.command(Path::new("mkdir")).arg("-p").arg(&targets).status()?;
         ensure!(made.success(), "making {}", targets.display());
-        let file = trial.packages().join(format!("../{TARGET}.toml"));
-        let file = file.canonicalize().with_context(|| format!("finding {}", file.display()))?;
-        let linked = ground.command(Path::new("ln")).arg("-s").arg(file).arg(&targets).status()?;
+        let name = targets.join(format!("{TARGET}.toml"));
+        let mut link = ground.command(Path::new("ln"));
+        let linked = link.arg("-s").arg(&trial.target).arg(name).status()?;
         ensure!(linked.success(), "linking the target");
         let mut service = Self { ground, kiln, data, url: String::new(), process: None };
         let ticket = service.up()?.context("a new service prints a ticket")?;
@@ -158,12 +158,8 @@ impl Service {
 
     /// As [`Service::told`], with a line on standard input.
     pub fn say(&self, arguments: &[&str], line: &str) -> Result<()> {
-        let mut child = self
-            .command()
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()?;
+        let mut child =
+            self.command().args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         child.stdin.take().context("its input")?.write_all(format!("{line}\n").as_bytes())?;
         ensure!(child.wait()?.success(), "{arguments:?} failed");
         Ok(())

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 fn service() -> Option<Result<Service>> {
     let (ground, trial) = (Ground::or_skip()?, Trial::or_skip()?);
-    let service = Service::start(env!("CARGO_BIN_EXE_kiln-service-program").as_ref(), ground, &trial);
+    let service =
+        Service::start(env!("CARGO_BIN_EXE_kiln-service-program").as_ref(), ground, &trial);
     Some(service.and_then(|service| {
         service.told(&["project", "create", "tools", "--public", "--target", TARGET])?;
         Ok(service)
@@ -34,13 +35,12 @@ fn install(service: &Service, trial: &Path, package: &str) -> Result<Option<Stri
     let repo = service.told(&["repo", "enable", "tools", TARGET])?;
     ensure!(repo.contains("gpgcheck=1\nrepo_gpgcheck=1"), "{repo}");
     std::fs::write(place.join("repos/tools.repo"), repo)?;
-    let base = trial.display();
+    let base = trial.parent().context("the folder of the repository")?.display();
     let base = format!("[trial]\nname=trial\nbaseurl=file://{base}\ngpgcheck=0\nenabled=1\n");
     std::fs::write(place.join("repos/trial.repo"), base)?;
     let at = place.display();
-    let conf = format!(
-        "[main]\nreposdir={at}/repos\ncachedir={at}/cache\nlogdir={at}\npersistdir={at}\n"
-    );
+    let conf =
+        format!("[main]\nreposdir={at}/repos\ncachedir={at}/cache\nlogdir={at}\npersistdir={at}\n");
     std::fs::write(place.join("dnf.conf"), conf)?;
     let as_root = |program: &str| {
         let mut command = Command::new(if geteuid().is_root() { program } else { "unshare" });
@@ -197,7 +197,8 @@ fn a_stranger_sees_no_private_project_and_a_bad_upload_is_refused() -> Result<()
     ensure!(anonymous(&format!("/repos/secret/{TARGET}/mirrorlist"))? == "404");
     ensure!(anonymous("/api/v1/audit")? == "401");
     let text = service.ground().own_folder("not")?.join("not.src.rpm");
-    let made = service.ground().command(Path::new("cp")).arg("/etc/hostname").arg(&text).status()?;
+    let made =
+        service.ground().command(Path::new("cp")).arg("/etc/hostname").arg(&text).status()?;
     ensure!(made.success());
     let text = text.to_str().context("a path")?;
     let refused = service.run(&["build", "--project", "tools", text])?;
