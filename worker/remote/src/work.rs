@@ -67,9 +67,8 @@ pub async fn work(settings: WorkSettings) -> Result<(), LinkError> {
         .collect();
     let mut result = Ok(());
     for hand in hands {
-        match hand.await {
-            Ok(Err(error)) => result = Err(error),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = hand.await {
+            result = Err(error);
         }
     }
     renewing.abort();
@@ -97,7 +96,6 @@ async fn hand(settings: Arc<WorkSettings>, running: Arc<Running>) -> Result<(), 
             Ok(answer) if answer.is_draining => None,
             Ok(answer) => match answer.lease {
                 Some(lease) => Some(lease),
-                None if settings.once => continue,
                 None => continue,
             },
             Err(error @ LinkError::Refused(..)) => return Err(error),
