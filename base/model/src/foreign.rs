@@ -43,7 +43,9 @@ impl Foreign {
     }
 }
 
-fn is_plain(c: char) -> bool {
+/// Whether a character is one that nothing obeys: no control character, none that turns the
+/// direction of text, none without a width.
+pub fn is_plain(c: char) -> bool {
     !c.is_control()
         && !matches!(c,
             '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -20,7 +20,7 @@ mod target;
 pub use account::{ProjectId, Role, Scope, UserId};
 pub use digest::{Digest, DigestError, Hasher};
 pub use fault::{Fault, Faulty, Report};
-pub use foreign::{Foreign, LINE_CAP};
+pub use foreign::{Foreign, LINE_CAP, is_plain};
 pub use job::{BuildId, Epoch, IllegalStep, JobEvent, JobId, JobState, LeaseKey, Stage};
 pub use limits::{Breached, Limit, Limits};
 pub use lock::{LOCK_VERSION, Lock, LockedPackage, LockedSnapshot, Reason, stays_inside};

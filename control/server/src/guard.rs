@@ -77,7 +77,7 @@ pub(crate) async fn guard(
 }
 
 /// What lets the request in, and whether a browser sends it by itself.
-fn secret_of(headers: &HeaderMap) -> (Option<String>, bool) {
+pub(crate) fn secret_of(headers: &HeaderMap) -> (Option<String>, bool) {
     let text = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if let Some(secret) = text.and_then(|text| text.strip_prefix("Bearer ")) {
         return (Some(secret.trim().to_owned()), false);
@@ -117,6 +117,14 @@ fn same_site(app: &App, method: &Method, headers: &HeaderMap) -> Answer<()> {
     }
     let error = format!("a {method} that another site's page made");
     Err(Refused::caller(StatusCode::FORBIDDEN, error))
+}
+
+/// As [`same_site`], for requests without a cookie: programs say nothing of where they come from.
+pub(crate) fn not_elsewhere(app: &App, method: &Method, headers: &HeaderMap) -> Answer<()> {
+    match headers.contains_key("sec-fetch-site") || headers.contains_key("origin") {
+        true => same_site(app, method, headers),
+        false => Ok(()),
+    }
 }
 
 /// The project that a path is about. A build of nobody's is nobody's to see.

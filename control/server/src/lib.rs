@@ -10,6 +10,7 @@ mod bodies;
 mod guard;
 mod live;
 mod openapi;
+mod pages;
 mod problem;
 mod repos;
 mod routes;

@@ -43,6 +43,26 @@ impl Refused {
         Self::caller(StatusCode::NOT_FOUND, format!("there is no {what} {name}"))
     }
 
+    /// This machine's fault: a file that can't be read, a thread that was lost.
+    pub(crate) fn lost(error: impl std::fmt::Display) -> Self {
+        let error = format!("reading what was asked for: {error}");
+        let report = Report { fault: Fault::Host, error, causes: Vec::new(), hint: None };
+        Self { status: usual(Fault::Host), report }
+    }
+
+    /// What the answer's status will be.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// In one line, for a page that says it beside its form.
+    pub(crate) fn said(&self) -> String {
+        match &self.report.hint {
+            Some(hint) => format!("{}: {hint}", self.report.error),
+            None => self.report.error.clone(),
+        }
+    }
+
     fn of(error: &(impl Faulty + ?Sized), status: StatusCode) -> Self {
         Self { status, report: Report::of(error) }
     }
@@ -61,7 +81,9 @@ impl IntoResponse for Refused {
             fault: report.fault.word().to_owned(),
             hint: report.hint,
         };
-        let mut response = (status, Json(problem)).into_response();
+        let mut response = (status, Json(problem.clone())).into_response();
+        // Browsers are shown a page instead: see `pages/faces.rs`.
+        response.extensions_mut().insert(problem);
         let kind = header::HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         if status == StatusCode::UNAUTHORIZED {

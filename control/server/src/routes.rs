@@ -1,6 +1,7 @@
 //! Every route, and who may use it. A test walks the table as everyone.
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
@@ -13,7 +14,7 @@ use crate::api::{accounts, builds, jobs, operating, projects, repositories, uplo
 use crate::guard::{Guard, guard};
 use crate::openapi::Shape;
 use crate::service::App;
-use crate::{live, repos, workers};
+use crate::{live, pages, repos, workers};
 
 /// What a request is about: by it the guard finds the project whose roles count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +58,9 @@ const WORKER: Need = Need::Worker;
 
 /// The whole table.
 pub fn routes() -> Vec<Route> {
-    [of_accounts(), of_projects(), of_builds(), of_operating(), of_readers(), of_workers()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let of_api = [of_accounts(), of_projects(), of_builds(), of_operating()];
+    let others = [of_readers(), of_workers(), of_visitors(), of_pages(), of_forms()];
+    of_api.into_iter().chain(others).flatten().collect()
 }
 
 fn of_accounts() -> Vec<Route> {
@@ -210,6 +210,76 @@ fn of_workers() -> Vec<Route> {
     ]
 }
 
+/// Pages for whoever comes by.
+fn of_visitors() -> Vec<Route> {
+    use pages::{account, assets, projects, queue, start};
+    vec![
+        get("/", ANYONE, start::start, "What is being built"),
+        get("/assets/{digest}/{name}", ANYONE, assets::asset, "Style and scripts"),
+        get("/login", ANYONE, account::login_form, "The page to sign in"),
+        post("/login", ANYONE, account::login, "Sign in to a browser"),
+        post("/logout", ANYONE, account::logout, "Sign out"),
+        get("/welcome", ANYONE, account::welcome_form, "The page of the one-time link"),
+        post("/welcome", ANYONE, account::welcome, "Become the first operator"),
+        get("/projects", ANYONE, projects::list, "The page of projects"),
+        get("/queue", ANYONE, queue::show, "The page of the queue and of workers"),
+    ]
+}
+
+/// Pages that show something.
+fn of_pages() -> Vec<Route> {
+    use pages::{account, builds, jobs, live, locks, log, operate, projects, repo, submit};
+    const LOG: &str = "/jobs/{job}/log/{name}";
+    const ROOT: &str = "/jobs/{job}/buildroot";
+    const COMPARE: &str = "/jobs/{job}/compare/{other}";
+    vec![
+        get("/tokens", OWN, account::tokens, "The page of one's account"),
+        get("/projects/{project}", READER, projects::show, "The page of a project").project(),
+        get("/projects/{project}/builds", READER, builds::list, "The page of its builds").project(),
+        get("/projects/{project}/submit", PACKAGER, submit::form, "The page to submit").project(),
+        get("/projects/{project}/{target}", READER, repo::show, "The page of a repository")
+            .project(),
+        get("/builds/{build}", READER, builds::show, "The page of a build").about(About::Build),
+        get("/jobs/{job}", READER, jobs::show, "The page of a job").about(About::Job),
+        get("/jobs/{job}/live", READER, live::live, "What happens to a job").about(About::Job),
+        get(LOG, READER, log::log, "The page of a log").about(About::Job),
+        get(ROOT, READER, locks::buildroot, "The page of a buildroot").about(About::Job),
+        get(COMPARE, READER, locks::compare, "Two jobs beside each other").about(About::Job),
+        get("/operate", OPERATOR, operate::show, "The page of operators"),
+        get("/operate/audit", OPERATOR, operate::audit, "The page of who did what"),
+    ]
+}
+
+/// What the forms of pages are sent to.
+fn of_forms() -> Vec<Route> {
+    use pages::{account, builds, jobs, operate, projects, repo, submit};
+    const MEMBERS: &str = "/projects/{project}/members";
+    const TARGETS: &str = "/projects/{project}/targets";
+    const ROLLBACK: &str = "/projects/{project}/{target}/rollback";
+    const SETTINGS: &str = "/projects/{project}/settings";
+    vec![
+        post("/tokens", OWN, account::make_token, "Form: make a token"),
+        post("/tokens/{id}/revoke", OWN, account::revoke_token, "Form: revoke a token"),
+        post("/password", OWN, account::set_password, "Form: change one's password"),
+        post("/projects", OWN, projects::make, "Form: make a project"),
+        post(SETTINGS, MAINTAINER, projects::change, "Form: change a project").project(),
+        post(MEMBERS, MAINTAINER, projects::set_member, "Form: set a member").project(),
+        post(TARGETS, MAINTAINER, projects::set_target, "Form: set a target").project(),
+        post("/projects/{project}/submit", PACKAGER, submit::submit, "Form: submit builds")
+            .project()
+            .takes_files(),
+        post(ROLLBACK, MAINTAINER, repo::roll_back, "Form: roll a repository back").project(),
+        post("/builds/{build}/cancel", PACKAGER, builds::cancel, "Form: cancel a build")
+            .about(About::Build),
+        post("/jobs/{job}/resubmit", PACKAGER, jobs::resubmit, "Form: submit a job once more")
+            .about(About::Job),
+        post("/operate/users", OPERATOR, operate::make_user, "Form: make an account"),
+        post("/operate/users/{name}", OPERATOR, operate::change_user, "Form: change an account"),
+        post("/operate/workers", OPERATOR, operate::enrol, "Form: let a worker enrol"),
+        post("/operate/workers/{name}", OPERATOR, operate::change_worker, "Form: change a worker"),
+    ]
+}
+
 /// The router of the whole table.
 pub fn router(app: App) -> Router {
     let mut router = Router::new();
@@ -218,7 +288,8 @@ pub fn router(app: App) -> Router {
         let layer = from_fn_with_state(Guard { app: app.clone(), need, about }, guard);
         router = router.route(path, handler.layer(layer));
     }
-    router.with_state(app)
+    let faces = from_fn_with_state(app.clone(), pages::faces::faces);
+    router.fallback(pages::faces::nothing).layer(faces).with_state(app)
 }
 
 impl Route {
@@ -229,6 +300,12 @@ impl Route {
 
     fn project(self) -> Self {
         self.about(About::Project)
+    }
+
+    /// Files are not held in memory: the handler bounds what it takes.
+    fn takes_files(mut self) -> Self {
+        self.handler = self.handler.layer(DefaultBodyLimit::disable());
+        self
     }
 
     fn takes<T: ToSchema>(mut self) -> Self {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
@@ -53,7 +54,7 @@ pub(crate) async fn submit(
     let sources = asked.given.iter().map(|given| sources(&app, given)).collect::<Answer<_>>()?;
     let target = |name: &String| name.parse::<TargetName>().map_err(Refused::wrong);
     let project = asker.project()?.clone();
-    check_words(&asked)?;
+    check_words(&asked.macros, &asked.with, &asked.without)?;
     let order = Order {
         submitter: asker.user()?,
         sources,
@@ -205,14 +206,18 @@ fn sources(app: &App, given: &Given) -> Answer<Sources> {
 }
 
 /// Names of macros and of build conditions become arguments of rpmbuild: only names will do.
-fn check_words(asked: &BuildAsked) -> Answer<()> {
+pub(crate) fn check_words(
+    macros: &BTreeMap<String, String>,
+    with: &[String],
+    without: &[String],
+) -> Answer<()> {
     let is_condition = |name: &String| {
         let is_fine = |c: char| c.is_ascii_alphanumeric() || "_-+.".contains(c);
         name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
             && name.len() <= 100
             && name.chars().all(is_fine)
     };
-    if !asked.with.iter().chain(&asked.without).all(is_condition) {
+    if !with.iter().chain(without).all(is_condition) {
         return Err(Refused::wrong("not the name of a build condition"));
     }
     let is_macro = |(name, body): (&String, &String)| {
@@ -223,7 +228,7 @@ fn check_words(asked: &BuildAsked) -> Answer<()> {
             && !name.chars().any(|c| c.is_control() || c.is_whitespace())
             && !body.chars().any(|c| c.is_control() && c != '\t' && c != '\n')
     };
-    if !asked.macros.iter().all(is_macro) {
+    if !macros.iter().all(is_macro) {
         return Err(Refused::wrong("not a macro: a name, and a body without control characters"));
     }
     Ok(())
