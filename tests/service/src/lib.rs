@@ -29,12 +29,18 @@ pub struct Service {
     data: PathBuf,
     /// Where it listens.
     pub url: String,
+    workers: u32,
     process: Option<Child>,
 }
 
 impl Service {
     /// Starts one in a folder of its own, builds for the trial distribution.
     pub fn start(built: &Path, ground: Ground, trial: &Trial) -> Result<Self> {
+        Self::start_with(built, ground, trial, 2)
+    }
+
+    /// As [`Service::start`], with so many attempts at once on its own host; none for 0.
+    pub fn start_with(built: &Path, ground: Ground, trial: &Trial, workers: u32) -> Result<Self> {
         let kiln = ground.program(built)?;
         let data = ground.own_folder("service")?;
         let targets = data.join("config/targets");
@@ -44,7 +50,8 @@ impl Service {
         let mut link = ground.command(Path::new("ln"));
         let linked = link.arg("-s").arg(&trial.target).arg(name).status()?;
         ensure!(linked.success(), "linking the target");
-        let mut service = Self { ground, kiln, data, url: String::new(), process: None };
+        let url = String::new();
+        let mut service = Self { ground, kiln, data, url, workers, process: None };
         let ticket = service.up()?.context("a new service prints a ticket")?;
         let url = service.url.clone();
         service.say(&["login", &url, "--user", "ann", "--ticket", &ticket], PASSWORD)?;
@@ -59,7 +66,7 @@ impl Service {
         };
         let mut child = self
             .command()
-            .args(["up", "--listen", &listen, "--workers", "2"])
+            .args(["up", "--listen", &listen, "--workers", &self.workers.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -194,6 +201,21 @@ impl Service {
         let folder = folder.to_str().context("a path")?;
         let builds = self.json(&["build", "--project", project, "--wait", "--json", folder])?;
         Ok(builds[0]["jobs"][0].clone())
+    }
+
+    /// Says something to the service as whoever has a secret: the status, and the answer.
+    pub fn ask(&self, method: &str, path: &str, secret: &str, body: &[u8]) -> Result<(u16, Value)> {
+        let mut curl = Command::new("curl")
+            .args(["-s", "-X", method, "--data-binary", "@-", "-w", "\n%{http_code}"])
+            .args(["-H", &format!("Authorization: Bearer {secret}")])
+            .arg(format!("{}{path}", self.url))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        curl.stdin.take().context("its input")?.write_all(body)?;
+        let text = String::from_utf8_lossy(&curl.wait_with_output()?.stdout).into_owned();
+        let (answer, status) = text.rsplit_once('\n').context("a status")?;
+        Ok((status.parse()?, serde_json::from_str(answer).unwrap_or(Value::Null)))
     }
 
     /// The ground that it stands on.
