@@ -9,6 +9,7 @@ use kiln_api::{
 use kiln_model::{Scope, UserId, UserName};
 use kiln_store::UserRecord;
 
+use super::words;
 use crate::bodies::Taken;
 use crate::guard::Asker;
 use crate::problem::{Answer, Refused};
@@ -89,8 +90,8 @@ pub(crate) async fn make_token(
     Extension(asker): Extension<Asker>,
     Taken(asked): Taken<TokenAsked>,
 ) -> Answer<(StatusCode, Json<TokenMade>)> {
-    let words = "a token's scope is read, build or all";
-    let scope = Scope::from_word(&asked.scope).ok_or_else(|| Refused::wrong(words))?;
+    let known = "a token's scope is read, build or all";
+    let scope = Scope::from_word(&asked.scope).ok_or_else(|| Refused::wrong(known))?;
     let (user, label) = (asker.user()?, label_of(&asked.label)?);
     let made = app.access.make_token(user, &label, scope, asked.days, app.now()).await?;
     let (id, secret, expires_at) = made;
@@ -164,14 +165,9 @@ fn view(user: UserRecord) -> User {
 }
 
 fn label_of(text: &str) -> Answer<String> {
-    let is_fine = !text.trim().is_empty()
-        && text.len() <= 100
-        && !text.chars().any(|c| c.is_control() || is_turning(c));
-    let why = "a label is a short line of text";
-    if is_fine { Ok(text.trim().to_owned()) } else { Err(Refused::wrong(why)) }
-}
-
-/// Characters that change the direction of what follows: text that reads as something else.
-pub(crate) fn is_turning(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let text = text.trim();
+    match !text.is_empty() && words::is_line(text, 100) {
+        true => Ok(text.to_owned()),
+        false => Err(Refused::wrong("a label is a short line of text")),
+    }
 }

@@ -4,16 +4,17 @@ use std::time::Duration;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use kiln_access::Need;
 use kiln_api::{Build, BuildAsked, BuildsMade, Given, Page};
 use kiln_flow::{Event, Order, Sources};
-use kiln_model::{BuildId, Digest, JobState, TargetName};
+use kiln_model::{BuildId, Digest, JobState, ProjectId, Role, Scope, TargetName};
 use kiln_parse::rpmfile::Facts;
 use kiln_store::{BuildRecord, BuildsAsked};
 use kiln_wire::worker::{Source, SourceFile};
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::{page_size, views};
+use super::{page_size, views, words};
 use crate::bodies::Taken;
 use crate::guard::Asker;
 use crate::problem::{Answer, Refused};
@@ -54,7 +55,7 @@ pub(crate) async fn submit(
     let sources = asked.given.iter().map(|given| sources(&app, given)).collect::<Answer<_>>()?;
     let target = |name: &String| name.parse::<TargetName>().map_err(Refused::wrong);
     let project = asker.project()?.clone();
-    check_words(&asked.macros, &asked.with, &asked.without)?;
+    words::check(&asked.macros, &asked.with, &asked.without)?;
     let order = Order {
         submitter: asker.user()?,
         sources,
@@ -87,10 +88,7 @@ pub(crate) async fn list(
     Query(asked): Query<ListAsked>,
 ) -> Answer<Json<Page<Build>>> {
     let project = match &asked.project {
-        Some(name) => {
-            let found = app.store().project(name).await?;
-            Some(found.ok_or_else(|| Refused::none("project", name))?.id)
-        }
+        Some(name) => Some(visible(&app, &asker, name).await?),
         None => None,
     };
     let words = "a state is queued, leased, built, failed or cancelled";
@@ -118,6 +116,19 @@ pub(crate) async fn list(
     let is_full = items.len() as i64 == count;
     let next = items.last().filter(|_| is_full).map(|last| last.id.to_string());
     Ok(Json(Page { items, next }))
+}
+
+/// The project of that name, if the asker may see it: that there is one is not told to others.
+async fn visible(app: &App, asker: &Asker, name: &str) -> Answer<ProjectId> {
+    let none = || Refused::none("project", name);
+    let project = app.store().project(name).await?.ok_or_else(none)?;
+    let role = match asker.principal.user() {
+        Some(user) => app.store().role(project.id, user).await?,
+        None => None,
+    };
+    let need = Need::Member(Role::Reader, Scope::Read);
+    asker.principal.may(need, project.is_public, role).map_err(|_| none())?;
+    Ok(project.id)
 }
 
 pub(crate) async fn show(
@@ -168,7 +179,7 @@ pub(crate) async fn cancel(
 /// What is to be built, checked: names are plain, a source package is one.
 fn sources(app: &App, given: &Given) -> Answer<Sources> {
     let title = given.title.trim();
-    if title.is_empty() || title.len() > 200 || title.chars().any(char::is_control) {
+    if title.is_empty() || !words::is_line(title, 200) {
         return Err(Refused::wrong("a title is a short line of text"));
     }
     let mut files = Vec::new();
@@ -203,33 +214,4 @@ fn sources(app: &App, given: &Given) -> Answer<Sources> {
         (None, _) => return Err(Refused::wrong("a source package is one file")),
     };
     Ok(Sources { title: title.to_owned(), source })
-}
-
-/// Names of macros and of build conditions become arguments of rpmbuild: only names will do.
-pub(crate) fn check_words(
-    macros: &BTreeMap<String, String>,
-    with: &[String],
-    without: &[String],
-) -> Answer<()> {
-    let is_condition = |name: &String| {
-        let is_fine = |c: char| c.is_ascii_alphanumeric() || "_-+.".contains(c);
-        name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-            && name.len() <= 100
-            && name.chars().all(is_fine)
-    };
-    if !with.iter().chain(without).all(is_condition) {
-        return Err(Refused::wrong("not the name of a build condition"));
-    }
-    let is_macro = |(name, body): (&String, &String)| {
-        let plain = name.split('(').next().unwrap_or_default();
-        plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && name.len() <= 200
-            && !name.chars().any(|c| c.is_control() || c.is_whitespace())
-            && !body.chars().any(|c| c.is_control() && c != '\t' && c != '\n')
-    };
-    if !macros.iter().all(is_macro) {
-        return Err(Refused::wrong("not a macro: a name, and a body without control characters"));
-    }
-    Ok(())
 }

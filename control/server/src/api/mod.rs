@@ -8,6 +8,7 @@ pub(crate) mod projects;
 pub(crate) mod repositories;
 pub(crate) mod uploads;
 pub(crate) mod views;
+pub(crate) mod words;
 
 /// How many items a page has where nobody says; and at most.
 pub(crate) const PAGE: i64 = 50;

@@ -2,11 +2,11 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use kiln_api::{MemberChange, Page, Project, ProjectAsked, ProjectChange, TargetSummary};
-use kiln_model::{ProjectName, Role, TargetName};
+use kiln_model::{ProjectName, ProjectSettings, Role, TargetName};
 use kiln_store::{NewProject, ProjectRecord};
 use serde::Deserialize;
 
-use super::{accounts, page_size, views};
+use super::{accounts, page_size, views, words};
 use crate::bodies::Taken;
 use crate::guard::Asker;
 use crate::problem::{Answer, Refused};
@@ -59,7 +59,7 @@ pub(crate) async fn make(
         name,
         summary: line(&asked.summary)?,
         is_public: asked.is_public,
-        settings: asked.settings,
+        settings: settings_of(&asker, asked.settings)?,
         maintainer: asker.user()?,
     };
     let id = app.store().make_project(&new, app.now()).await?;
@@ -97,7 +97,17 @@ pub(crate) async fn change(
         record.summary = line(&summary)?;
     }
     record.is_public = change.is_public.unwrap_or(record.is_public);
-    record.settings = change.settings.unwrap_or(record.settings);
+    if let Some(settings) = change.settings {
+        // What an operator added stays, whoever changes the rest.
+        let is_kept = settings.repos == record.settings.repos;
+        record.settings = match is_kept {
+            true => {
+                words::check(&settings.macros, &settings.with, &settings.without)?;
+                settings
+            }
+            false => settings_of(&asker, settings)?,
+        };
+    }
     record.weight = change.weight.unwrap_or(record.weight);
     app.store().set_project(&record).await?;
     app.note(&asker.label(), "project set", &record.name, "").await;
@@ -181,10 +191,21 @@ async fn view(app: &App, name: &str, asker: &Asker) -> Answer<Project> {
     views::project(app, &record, asker).await
 }
 
-/// One line for people: no control characters, nothing that turns the direction of text.
+/// One line for people.
 fn line(text: &str) -> Answer<String> {
-    let is_fine =
-        text.len() <= 300 && !text.chars().any(|c| c.is_control() || accounts::is_turning(c));
-    let why = "a summary is one line of at most 300 bytes";
-    if is_fine { Ok(text.trim().to_owned()) } else { Err(Refused::wrong(why)) }
+    match words::is_line(text, 300) {
+        true => Ok(text.trim().to_owned()),
+        false => Err(Refused::wrong("a summary is one line of at most 300 bytes")),
+    }
+}
+
+/// Settings that this asker may choose. The service itself fetches what repositories name, files
+/// and hosts of its own network too: which it may is for its operators.
+fn settings_of(asker: &Asker, settings: ProjectSettings) -> Answer<ProjectSettings> {
+    words::check(&settings.macros, &settings.with, &settings.without)?;
+    if settings.repos.is_empty() || asker.principal.is_operator() {
+        return Ok(settings);
+    }
+    let refused: Refused = kiln_access::Denied::Forbidden.into();
+    Err(refused.with_hint("ask an operator to add repositories to a project"))
 }

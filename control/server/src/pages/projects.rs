@@ -103,7 +103,6 @@ pub(crate) async fn change(
         keep_snapshots: fields.number("keep_snapshots")?,
         ..record.settings.clone()
     };
-    api::builds::check_words(&settings.macros, &settings.with, &settings.without)?;
     let change = ProjectChange {
         summary: Some(fields.text("summary").to_owned()),
         is_public: Some(fields.is_set("public")),
