@@ -13,21 +13,25 @@ help:
 demo:
 	@scripts/demo
 
-# Tarballs lie beside the trial distribution, in the home of the user that builds.
-SOURCES = KILN_SOURCES=$${KILN_SOURCES:-$$(scripts/as-user --home)/.cache/kiln-sources}
+# Tarballs lie beside the trial distribution, in the home of the user that builds: that user makes
+# the folder. Each '&&' counts: a trial distribution that could not be made must not end in tests
+# that skip what they need it for.
+SOURCES = KILN_SOURCES=$${KILN_SOURCES:-$$(scripts/as-user --home)/.cache/kiln-sources} && \
+    export KILN_SOURCES && scripts/as-user mkdir -p "$$KILN_SOURCES" &&
+TRIAL = KILN_TRIAL=$$(scripts/trial $(1)) && export KILN_TRIAL &&
 
 test:
 	@scripts/setup test
 	cargo fmt --check
 	cargo build --locked --workspace
 	@$(SOURCES) scripts/fetch-sources hello figlet attr perl-Try-Tiny
-	$(SOURCES) KILN_TRIAL=$$(scripts/trial small) cargo nextest run --locked --workspace
+	$(SOURCES) $(call TRIAL,small) cargo nextest run --locked --workspace
 
 test-all: test
 	@$(SOURCES) scripts/fetch-sources
-	$(SOURCES) KILN_TRIAL=$$(scripts/trial wide) KILN_NO_SKIP=1 \
+	$(SOURCES) $(call TRIAL,wide) KILN_NO_SKIP=1 \
 	    cargo nextest run --locked --workspace --profile all --run-ignored all
-	$(SOURCES) KILN_TRIAL=$$(scripts/trial wide) KILN_NO_SKIP=1 \
+	$(SOURCES) $(call TRIAL,wide) KILN_NO_SKIP=1 \
 	    cargo run --locked --package kiln-packages -- all
 	cargo run --locked --package kiln-fuzz -- --seconds 60
 

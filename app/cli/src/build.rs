@@ -9,6 +9,7 @@ use kiln_model::{Foreign, JobState, LeaseKey, Stage};
 use kiln_store::{Artifact, StageRecord};
 
 use crate::chain::Chain;
+use crate::client::submit::{self, ServiceOptions};
 use crate::failure::Failure;
 use crate::folders::Folders;
 use crate::local::Local;
@@ -30,6 +31,9 @@ pub(crate) struct Arguments {
     /// Each sees the RPMs of those before it; the first that fails ends it
     #[arg(long)]
     chain: bool,
+
+    #[command(flatten)]
+    service: ServiceOptions,
 
     /// Keep the buildroot as the build left it, for 'kiln shell --kept'
     #[arg(long)]
@@ -55,7 +59,11 @@ pub(crate) struct Record {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    arguments.options.require_local("build")?;
+    if !arguments.options.is_local() {
+        let Arguments { options, service, chain, json, .. } = arguments;
+        let asked = options.asked(service.clone(), *chain, *json)?;
+        return submit::run(asked, &arguments.sources);
+    }
     let folders = Folders::find()?;
     let plan = arguments.options.plan(&folders)?;
     let verbosity = match (arguments.json, arguments.verbose) {

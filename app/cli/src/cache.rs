@@ -15,9 +15,9 @@ use kiln_model::Digest;
 use kiln_store::{Kept as KeptByStore, Store};
 use serde::Serialize;
 
+use crate::control::now;
 use crate::failure::{Failure, doing};
 use crate::folders::Folders;
-use crate::local::now;
 use crate::role;
 
 /// What `kiln cache` takes.
@@ -144,7 +144,7 @@ fn collect_layers(
     let worker = WorkerFolders::open(folders.data()).map_err(doing("opening kiln's folders"))?;
     let layers = Layers::open(&worker.layers())?;
     let launcher =
-        Launcher::new(role::own_program()?, vec![role::KEEPER.to_owned()], Controllers::None);
+        Launcher::new(role::OWN_PROGRAM.into(), vec![role::KEEPER.to_owned()], Controllers::None);
     let now = SystemTime::now();
     let (mut count, mut freed) = (0, 0);
     for (key, used) in layers.list()? {
@@ -166,7 +166,7 @@ fn collect_layers(
 fn collect_kept_roots(folders: &Folders, unused: Duration, dry_run: bool) -> Result<u64, Failure> {
     let Ok(entries) = fs::read_dir(folders.all_kept()) else { return Ok(0) };
     let launcher =
-        Launcher::new(role::own_program()?, vec![role::KEEPER.to_owned()], Controllers::None);
+        Launcher::new(role::OWN_PROGRAM.into(), vec![role::KEEPER.to_owned()], Controllers::None);
     let mut count = 0;
     for entry in entries.flatten() {
         let place = entry.path();

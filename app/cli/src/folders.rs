@@ -21,9 +21,13 @@ use crate::failure::{Failure, doing};
 ///   kept.v1/JOB/     buildroots that were kept
 ///   chains.v1/       repositories of chains under way
 ///   records.v1/      what rpm-md says of packages that were built here
+///   chunks.v1/       pieces of metadata that were packed before
+///   keys.v1/         the signer's
+///   worker.json      by what this host is known as a worker
 ///   layers.v1/ slots.v1/ scratch.v1/    the worker's
 /// $KILN_DIR/config, or $XDG_CONFIG_HOME/kiln, or ~/.config/kiln
 ///   targets/NAME.toml
+///   servers.json     which services this user is signed in to
 /// ```
 #[derive(Debug, Clone)]
 pub(crate) struct Folders {
@@ -112,6 +116,11 @@ impl Folders {
             .open(&path)
             .map_err(doing(format!("opening {}", path.display())))?;
         Ok((file, path))
+    }
+
+    /// Which services this user is signed in to.
+    pub(crate) fn servers(&self) -> PathBuf {
+        self.config.join("servers.json")
     }
 
     /// This user's target files.

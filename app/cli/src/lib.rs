@@ -28,6 +28,8 @@ macro_rules! eprintln {
 mod build;
 mod cache;
 mod chain;
+mod client;
+mod control;
 mod debrpm;
 mod doctor;
 mod failure;
@@ -44,6 +46,8 @@ mod shell;
 mod sources;
 mod target;
 mod ui;
+mod up;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -71,6 +75,36 @@ enum Verb {
     Target(target::Arguments),
     /// Make an RPM distribution out of a Debian suite: for trials, tests and air-gapped sites
     Debrpm(debrpm::Arguments),
+    /// Run the service: many packagers, one server
+    Up(up::Arguments),
+    /// Work for a service, or see after its workers
+    Worker(worker::Arguments),
+    /// Sign in to a service
+    Login(client::accounts::Login),
+    /// Say as whom one is signed in, and where
+    Whoami(client::accounts::Whoami),
+    /// Make and change projects of a service
+    Project(client::projects::Arguments),
+    /// List the builds of a service
+    Builds(client::builds::List),
+    /// Show a log of a job, perhaps as it grows
+    Log(client::builds::Log),
+    /// Cancel a build
+    Cancel(client::builds::Cancel),
+    /// Submit a job once more
+    Resubmit(client::builds::Resubmit),
+    /// Fetch what a job made
+    Download(client::builds::Download),
+    /// Show a repository's snapshots, go back to one, or install from it
+    Repo(client::repos::Arguments),
+    /// Make and revoke tokens for programs
+    Token(client::accounts::TokenArguments),
+    /// Make and change accounts
+    User(client::accounts::UserArguments),
+    /// Show who did what
+    Audit(client::operating::Audit),
+    /// Show how a service does
+    Stats(client::operating::Stats),
     /// Show what is kept on this machine, and throw away what nothing needs
     Cache(cache::Arguments),
     /// Say what this host offers and lacks, each with the command that mends it
@@ -92,6 +126,21 @@ pub fn run() -> ExitCode {
         Verb::Lock(arguments) => lock::run(&arguments),
         Verb::Target(arguments) => target::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Debrpm(arguments) => debrpm::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Up(arguments) => up::run(&arguments),
+        Verb::Worker(arguments) => worker::run(&arguments),
+        Verb::Login(arguments) => client::accounts::login(&arguments),
+        Verb::Whoami(arguments) => client::accounts::whoami(&arguments),
+        Verb::Project(arguments) => client::projects::run(&arguments),
+        Verb::Builds(arguments) => client::builds::list(&arguments),
+        Verb::Log(arguments) => client::builds::log(&arguments),
+        Verb::Cancel(arguments) => client::builds::cancel(&arguments),
+        Verb::Resubmit(arguments) => client::builds::resubmit(&arguments),
+        Verb::Download(arguments) => client::builds::download(&arguments),
+        Verb::Repo(arguments) => client::repos::run(&arguments),
+        Verb::Token(arguments) => client::accounts::tokens(&arguments),
+        Verb::User(arguments) => client::accounts::users(&arguments),
+        Verb::Audit(arguments) => client::operating::audit(&arguments),
+        Verb::Stats(arguments) => client::operating::stats(&arguments),
         Verb::Cache(arguments) => cache::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Completions(arguments) => Ok(pages::completions(&arguments, Arguments::command())),

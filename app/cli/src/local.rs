@@ -1,28 +1,24 @@
 //! Control and worker in this one process: what `--local` means. The same flow and the same
 //! agent as a service's; only the calls between them are calls.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use kiln_agent::{
     Agent, AgentSettings, Control, Folders as WorkerFolders, KeptRoot, LogKind, Slot, SlotError,
     Slots,
 };
 use kiln_cas::Cas;
-use kiln_fetch::Fetcher;
-use kiln_flow::{Flow, FlowSettings, Logs, Own, Submission};
+use kiln_flow::{Flow, Own, Submission};
 use kiln_jail::{Cancel, Controllers, Launcher};
 use kiln_model::{JobId, LeaseKey, Lock, LockedPackage, Report, Stage, Target};
-use kiln_repo::Repos;
-use kiln_resolve::{Resolver, SolverLink, SolverSpawn};
 use kiln_store::{JobRecord, Store};
 use kiln_wire::worker::{ClaimedArtifact, Ending, Lease, ResolveRequest, Resolved, StageEnded};
 use tokio::runtime::Runtime;
 
+use crate::control::{Parts, open_flow};
 use crate::failure::doing;
 use crate::folders::Folders;
 use crate::ui::Ui;
@@ -60,30 +56,14 @@ impl Local {
         let store = runtime.block_on(Store::open(&folders.data().join("kiln.db")))?;
         let flow = {
             let _inside = runtime.enter();
-            let fetcher = Fetcher::new(cas.clone(), kiln_fetch::Options::default())?;
-            let repos = Repos::open(fetcher, &folders.snapshots(), kiln_repo::Options::default())?;
-            let spawn = Arc::new(SpawnSelf);
-            let resolver = Resolver::open(&folders.data().join("solved.v1"), cas.clone(), spawn)?;
-            let logs = Logs::open(&folders.data().join("logs.v1")).map_err(|error| {
-                doing("opening the folder of logs")(std::io::Error::other(error))
-            })?;
-            let named = |target: &Target| (target.name.clone(), target.clone());
-            let targets: BTreeMap<_, _> = target.map(named).into_iter().collect();
-            let progress = ui.progress();
-            let settings = FlowSettings {
-                store,
-                cas: cas.clone(),
-                repos,
-                resolver,
-                logs,
-                targets,
-                progress,
-                now,
-            };
-            Flow::new(settings)
+            let parts = Parts { store, targets: target.into_iter().cloned().collect() };
+            open_flow(folders, &cas, parts, ui.progress())?
         };
-        let launcher =
-            Launcher::new(role::own_program()?, vec![role::KEEPER.to_owned()], Controllers::find());
+        let launcher = Launcher::new(
+            role::OWN_PROGRAM.into(),
+            vec![role::KEEPER.to_owned()],
+            Controllers::find(),
+        );
         let slots = Slots::open(worker.clone(), SLOTS)?;
         let settings =
             AgentSettings { launcher: launcher.clone(), cas: cas.clone(), folders: worker };
@@ -235,16 +215,10 @@ impl Local {
 }
 
 /// How many attempts may run on this host at once.
-const SLOTS: u32 = 64;
-
-/// The time, in milliseconds since 1970.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis().try_into().unwrap_or(i64::MAX)
-}
+pub(crate) const SLOTS: u32 = 64;
 
 /// No build ever runs with root on the host, and none of kiln needs it.
-fn refuse_root() -> Result<(), Failure> {
+pub(crate) fn refuse_root() -> Result<(), Failure> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
@@ -281,17 +255,6 @@ fn watch_for_interrupts(runtime: &Runtime, cancel: &Cancel, ui: &Arc<Ui>) {
         interrupt.recv().await;
         std::process::exit(130);
     });
-}
-
-/// Starts the solver: this same program in another role.
-struct SpawnSelf;
-
-impl SolverSpawn for SpawnSelf {
-    fn spawn(&self) -> std::io::Result<SolverLink> {
-        let program: PathBuf = std::env::current_exe()?;
-        let (socket, child) = kiln_solver::start(&program, &[role::SOLVER])?;
-        Ok(SolverLink { socket, process: Some(child) })
-    }
 }
 
 /// What a worker asks of control, as calls in one process.

@@ -1,5 +1,6 @@
 //! What the verbs that make a buildroot have in common.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
@@ -9,6 +10,7 @@ use kiln_model::{Limits, Lock, Target};
 use kiln_wire::worker::Settings;
 
 use crate::Failure;
+use crate::client::submit::{Asked, ServiceOptions};
 use crate::folders::Folders;
 use crate::given_lock::GivenLock;
 use crate::sources::Given;
@@ -79,13 +81,54 @@ pub(crate) struct BuildOptions {
 }
 
 impl BuildOptions {
-    /// There is no service to send anything to yet: it has to be said that it is not expected.
+    /// Whether it is all done on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.local
+    }
+
+    /// What is asked of a service; what only makes sense on one's own machine is refused.
+    pub(crate) fn asked(
+        &self,
+        options: ServiceOptions,
+        chain: bool,
+        json: bool,
+    ) -> Result<Asked, Failure> {
+        let local_only = [
+            ("--lock", self.lock.is_some()),
+            ("--limit", !self.limit.is_empty()),
+            ("--jobs", self.jobs.is_some()),
+        ];
+        if let Some((name, _)) = local_only.iter().find(|(_, is_given)| *is_given) {
+            let error = format!("{name} is for builds on this machine");
+            return Err(Failure::caller(error, Some("add --local, or leave it out".to_owned())));
+        }
+        let mut macros = BTreeMap::new();
+        for definition in &self.define {
+            let (name, body) = parse_macro(definition)?;
+            macros.insert(name, body);
+        }
+        for name in self.with.iter().chain(&self.without) {
+            check_condition(name)?;
+        }
+        Ok(Asked {
+            options,
+            targets: self.target.iter().cloned().collect(),
+            chain,
+            profile: Some(self.profile.clone()).filter(|profile| profile != "distribution"),
+            macros,
+            with: self.with.clone(),
+            without: self.without.clone(),
+            json,
+        })
+    }
+
+    /// Some verbs are not a service's yet: it has to be said that it is not expected.
     pub(crate) fn require_local(&self, verb: &str) -> Result<(), Failure> {
         if self.local {
             return Ok(());
         }
         let hint = format!("'kiln {verb} --local …' does it on this machine");
-        Err(Failure::caller("this kiln knows no server", Some(hint)))
+        Err(Failure::caller(format!("'kiln {verb}' is for this machine alone"), Some(hint)))
     }
 
     /// Everything that decides how a package is built, put together and checked.

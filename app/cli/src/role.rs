@@ -1,10 +1,6 @@
 //! Roles of this program that it starts itself in, and nobody else.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-
-use crate::Failure;
-use crate::failure::doing;
 
 /// The first argument of a jail's keeper.
 pub(crate) const KEEPER: &str = "internal-keeper";
@@ -12,10 +8,12 @@ pub(crate) const KEEPER: &str = "internal-keeper";
 /// The first argument of a solver.
 pub(crate) const SOLVER: &str = "internal-solver";
 
-/// The path by which this program starts itself again, whatever has become of its file.
-pub(crate) fn own_program() -> Result<PathBuf, Failure> {
-    std::env::current_exe().map_err(doing("finding this program"))
-}
+/// The first argument of a signer that keeps keys.
+pub(crate) const SIGNER: &str = kiln_signer::ROLE;
+
+/// The path by which this program starts itself again, whatever has become of its file: an
+/// upgrade puts another in its place, and this one goes on as what it is (proc(5)).
+pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Runs the role that the first argument names; nothing where it names none.
 pub(crate) fn run() -> Option<ExitCode> {
@@ -23,6 +21,11 @@ pub(crate) fn run() -> Option<ExitCode> {
     match role.to_str()? {
         KEEPER => Some(kiln_jail::keeper_main(kiln_jail::Strength::Full)),
         SOLVER => Some(kiln_solver::child_main()),
+        SIGNER => Some(kiln_signer::child_main()),
+        kiln_signer::PROGRAM_ROLE => {
+            let program: Vec<_> = std::env::args_os().skip(2).collect();
+            Some(kiln_signer::program_main(&program))
+        }
         _ => None,
     }
 }

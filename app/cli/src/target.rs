@@ -196,6 +196,19 @@ fn all() -> Result<Vec<Source>, Failure> {
     Ok(all)
 }
 
+/// Every target that can be read, and what is wrong with the others.
+pub(crate) fn every_target() -> Result<(Vec<Target>, Vec<Failure>), Failure> {
+    let mut targets = Vec::new();
+    let mut failures = Vec::new();
+    for source in all()? {
+        match source.parse() {
+            Ok(target) => targets.push(target),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    Ok((targets, failures))
+}
+
 /// A line of the list.
 #[derive(Debug, Serialize)]
 struct Row {

@@ -50,7 +50,7 @@ pub(crate) fn write(work: &Work, plan: &Plan, arch: Arch) -> Result<PathBuf, Deb
         "profile": by_name,
         "repo": [{
             "id": "trial",
-            "baseurl": [format!("file://{}", work.root().join("repo").display())],
+            "baseurl": [kiln_parse::place::of_file(&work.root().join("repo"))],
         }],
     });
     let target: Target =

@@ -114,13 +114,18 @@ fn what_has_not_changed_is_not_written_again_and_what_is_gone_is_removed() {
 #[test]
 fn the_target_reads_and_names_the_repository() {
     let mirror = Mirror::new(small_suite());
-    let work = made(&mirror);
-    let text = fs::read_to_string(work.path().join("trial-13-x86_64.toml")).expect("a target");
+    let folder = tempfile::tempdir().expect("a folder");
+    let work = folder.path().join("100% mine #1");
+    mirror.run("all", &work).expect("a distribution");
+    let text = fs::read_to_string(work.join("trial-13-x86_64.toml")).expect("a target");
     let target: kiln_model::Target = toml::from_str(&text).expect("a target that kiln reads");
     assert!(target.profile.contains_key("strict") && target.profile.contains_key("distribution"));
     let strict = &target.profile["strict"].packages;
     assert!(!strict.iter().any(|package| package.as_str() == "gcc"));
     assert!(strict.iter().any(|package| package.as_str() == "rpm-build"));
+    let base = target.repos[0].baseurl[0].as_str();
+    kiln_parse::place::check(base).expect("a place");
+    assert_eq!(kiln_parse::place::file_path(base), Some(work.join("repo")));
 }
 
 #[test]

@@ -3,10 +3,14 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Compared before anything else reads the arguments: this role confines itself and must not
-    // have opened or started anything by then.
-    if std::env::args_os().nth(1).is_some_and(|role| role == kiln_solver::ROLE) {
+    // Compared before anything else reads the arguments: these roles confine themselves and must
+    // not have opened or started anything by then.
+    let role = std::env::args_os().nth(1);
+    if role.as_ref().is_some_and(|role| role == kiln_solver::ROLE) {
         return kiln_solver::child_main();
+    }
+    if role.is_some_and(|role| role == kiln_signer::ROLE) {
+        return kiln_signer::child_main();
     }
     kiln_cli::run()
 }

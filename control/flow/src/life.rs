@@ -43,7 +43,7 @@ const LEASE_MS: i64 = 5 * 60 * 1000;
 const REMOTE_LEASE_MS: i64 = 2 * 60 * 1000;
 
 /// How often a job is tried whose hosts fail it.
-const SETBACKS: i64 = 3;
+const SETBACKS: i64 = 10;
 
 fn lost(setbacks: i64) -> Report {
     Report {

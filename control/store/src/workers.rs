@@ -73,8 +73,10 @@ impl WorkerState {
 }
 
 impl Store {
-    /// Enrols a worker, or gives one of that name a new credential.
+    /// Enrols a worker, or gives one of that name a new credential. Whoever had the old one is
+    /// nobody from now on, so that what it held is queued again.
     pub async fn enrol(&self, worker: &NewWorker, now: i64) -> Result<(), StoreError> {
+        let mut write = self.write("enrolling a worker").await?;
         let text = "INSERT INTO workers (name, hash, arch, slots, version, state, made_at)
                     VALUES ($1, $2, $3, $4, $5, 'active', $6)
                     ON CONFLICT (name) DO UPDATE
@@ -86,7 +88,11 @@ impl Store {
             .bind(worker.slots)
             .bind(&worker.version)
             .bind(now);
-        self.change("enrolling a worker", query).await.map(drop)
+        write.run(query).await?;
+        let text = "UPDATE jobs SET state = 'queued', lease_until = NULL, setbacks = setbacks + 1
+                    WHERE worker = $1 AND state = 'leased' AND project IS NOT NULL";
+        write.run(sqlx::query(text).bind(worker.name.as_str())).await?;
+        write.commit().await
     }
 
     /// The worker with that credential.

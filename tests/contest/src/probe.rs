@@ -40,6 +40,7 @@ fn attempt(what: &str, argument: &str) -> io::Result<String> {
         "memory" => take_memory(argument),
         "fork" => fork_many(argument),
         "disk" => fill_disk(argument),
+        "file" => fill_file(argument),
         "inodes" => fill_inodes(argument),
         "spin" => spin(),
         "silence" => silence(argument),
@@ -225,6 +226,14 @@ fn fill_disk(megabytes: &str) -> io::Result<String> {
         std::thread::sleep(Duration::from_millis(5));
     }
     std::thread::sleep(Duration::from_secs(2));
+    Ok(String::new())
+}
+
+/// One file, as fast as it goes.
+fn fill_file(megabytes: &str) -> io::Result<String> {
+    let block = vec![7; 1 << 20];
+    let mut file = File::create("/builddir/block")?;
+    (0..number(megabytes)?).try_for_each(|_| file.write_all(&block))?;
     Ok(String::new())
 }
 

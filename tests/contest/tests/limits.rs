@@ -64,6 +64,11 @@ fn disk_is_limited() -> Result<()> {
 }
 
 #[test]
+fn one_file_that_the_kernel_stops_is_over_the_limit_of_the_disk() -> Result<()> {
+    ends("Disk", ("file", "100"), &|limits| limits.disk = 32 << 20)
+}
+
+#[test]
 fn inodes_are_limited() -> Result<()> {
     ends("Inodes", ("inodes", "3000"), &|limits| limits.inodes = 1000)
 }

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("signer", &["base/model", "base/wire"]),
     ("worker/jail", &["base/model", "base/wire", "base/parse"]),
     ("worker", &["base", "worker"]),
-    ("app", &["base", "control", "solver", "worker", "app"]),
+    ("app", &["base", "control", "solver", "signer", "worker", "app"]),
     ("tests", &["base", "control", "solver", "signer", "worker", "app", "tests"]),
 ];
 

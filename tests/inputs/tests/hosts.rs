@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 
 use kiln_inputs::{Kiln, Ran, Reply, dead_mirror, file, mirror};
-use kiln_kit::{Trial, skip};
+use kiln_kit::{Trial, only_for_root};
 
 fn kiln() -> Option<Kiln> {
     Kiln::or_skip(env!("CARGO_BIN_EXE_kiln-inputs"))
@@ -78,7 +78,7 @@ fn a_mirror_that_stalls_is_given_up() {
 /// Builds with a full disk at a place; gives also what lies about in kiln's folder afterwards.
 fn on_small_disk(kiln: &Kiln, at: &Path, size: &str) -> Option<(Ran, String)> {
     if !rustix::process::geteuid().is_root() {
-        skip("only root can mount a small disk");
+        only_for_root("mount a small disk");
         return None;
     }
     let owner = fs::metadata(&kiln.folder).expect("read");

@@ -112,6 +112,11 @@ pub fn skip(why: &str) {
     eprintln!("skipped, because {why}");
 }
 
+/// Says that a test is for root alone. An ordinary user's lane may lack it: root's has it.
+pub fn only_for_root(why: &str) {
+    eprintln!("skipped, because only root can {why}");
+}
+
 fn find_user(name: &str) -> Result<User> {
     let passwd = fs::read_to_string("/etc/passwd")?;
     let line = passwd.lines().find(|line| line.split(':').next() == Some(name));

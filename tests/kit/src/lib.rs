@@ -8,5 +8,5 @@
 mod ground;
 mod trial;
 
-pub use ground::{Ground, Skipped, TEST_USER, skip};
+pub use ground::{Ground, Skipped, TEST_USER, only_for_root, skip};
 pub use trial::{Trial, sources};

@@ -24,7 +24,7 @@ use crate::pid1;
 use crate::plan::{Barrier, Mount, Plan, PlanError};
 use crate::sys::{self, Side};
 use crate::terminal::{self, Receiver};
-use crate::watch::{INTERVAL, Watch};
+use crate::watch::{INTERVAL, Watch, disk_limit};
 
 /// Below so many bytes a disk counts as full: who finds no room for a file often removes what it
 /// has written of it, so there is some.
@@ -205,10 +205,15 @@ impl Keeper {
         }
     }
 
-    /// Whatever a step says why it failed: on a full disk, that is why. Looked at before anything
-    /// is removed.
+    /// Whatever a step says why it failed: over the limit or on a full disk, that is why. Looked at
+    /// before anything is removed.
     fn look_at_disk(&self) -> Result<(), SetupError> {
         let Some(folder) = &self.folder else { return Ok(()) };
+        if !self.plan.is_without(Barrier::Limits)
+            && let Some(breached) = disk_limit(folder, &uppers(&self.plan), &self.plan.limits)
+        {
+            return self.say(&FromKeeper::Breached(breached));
+        }
         let disk = rustix::fs::fstatvfs(folder).doing(|| "looking at the disk".to_owned())?;
         let left = disk.f_bavail * disk.f_frsize;
         if left < FULL || disk.f_files > 0 && disk.f_favail == 0 {

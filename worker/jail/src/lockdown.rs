@@ -83,11 +83,14 @@ fn set_limits(limits: &Limits, address_space: Option<u64>) -> Result<(), SetupEr
     // The keeper counts the CPU time of all processes together and says which limit it was; this
     // is for one that is faster than the keeper looks.
     let cpu = limits.cpu.saturating_add(60);
+    // One file that takes more than all may have: the kernel ends its writer, and the keeper finds
+    // more than was allowed and says so.
+    let file = limits.disk.saturating_add(1 << 20);
     let mut wanted = vec![
         (Resource::Core, both(0)),
         (Resource::Nofile, files),
         (Resource::Nproc, both(limits.processes)),
-        (Resource::Fsize, both(limits.disk)),
+        (Resource::Fsize, both(file)),
         (Resource::Cpu, both(cpu)),
         (Resource::Memlock, both(8 << 20)),
         (Resource::Stack, Rlimit { current: Some(8 << 20), maximum: None }),

@@ -111,16 +111,26 @@ impl<'a> Watch<'a> {
                 return None;
             }
         }
-        let mut seen = Disk { free, free_inodes, ..Disk::default() };
-        for upper in &self.uppers {
-            count(self.folder, upper, &mut seen, self.limits.inodes);
-        }
-        self.disk = Some(seen);
-        let over =
-            |limit, allowed, seen| (seen > allowed).then_some(Breached { limit, allowed, seen });
-        over(Limit::Disk, self.limits.disk, seen.used)
-            .or_else(|| over(Limit::Inodes, self.limits.inodes, seen.inodes))
+        let (seen, over) = count_all(self.folder, &self.uppers, self.limits);
+        self.disk = Some(Disk { free, free_inodes, ..seen });
+        over
     }
+}
+
+/// The limit on the disk that the writable layers are over, if they are.
+pub(crate) fn disk_limit(folder: &OwnedFd, uppers: &[&str], limits: &Limits) -> Option<Breached> {
+    count_all(folder, uppers, limits).1
+}
+
+fn count_all(folder: &OwnedFd, uppers: &[&str], limits: &Limits) -> (Disk, Option<Breached>) {
+    let mut seen = Disk::default();
+    for upper in uppers {
+        count(folder, upper, &mut seen, limits.inodes);
+    }
+    let over = |limit, allowed, seen| (seen > allowed).then_some(Breached { limit, allowed, seen });
+    let over = over(Limit::Disk, limits.disk, seen.used)
+        .or_else(|| over(Limit::Inodes, limits.inodes, seen.inodes));
+    (seen, over)
 }
 
 /// Threads and CPU ticks of a process, those of the children that it has waited for included.

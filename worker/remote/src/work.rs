@@ -7,7 +7,7 @@ use std::time::Duration;
 use kiln_agent::{Agent, Slot, SlotError, Slots};
 use kiln_cas::Cas;
 use kiln_jail::{Cancel, Launcher};
-use kiln_model::LeaseKey;
+use kiln_model::{Fault, LeaseKey, Report};
 use kiln_wire::worker::{Ending, Finish, Lease, LeaseRequest, VERSION};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -67,9 +67,8 @@ pub async fn work(settings: WorkSettings) -> Result<(), LinkError> {
         .collect();
     let mut result = Ok(());
     for hand in hands {
-        match hand.await {
-            Ok(Err(error)) => result = Err(error),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = hand.await {
+            result = Err(error);
         }
     }
     renewing.abort();
@@ -97,7 +96,6 @@ async fn hand(settings: Arc<WorkSettings>, running: Arc<Running>) -> Result<(), 
             Ok(answer) if answer.is_draining => None,
             Ok(answer) => match answer.lease {
                 Some(lease) => Some(lease),
-                None if settings.once => continue,
                 None => continue,
             },
             Err(error @ LinkError::Refused(..)) => return Err(error),
@@ -143,6 +141,11 @@ async fn run(settings: &Arc<WorkSettings>, running: &Arc<Running>, lease: Lease,
     let ended = tokio::task::spawn_blocking(attempt).await;
     let finished = match ended {
         Ok(ending) => {
+            let ending = match (ending, *settings.stop.borrow()) {
+                // Not what its packager wanted: another worker is to have it.
+                (Ending::Cancelled, Stop::Now) => Ending::Failed(stopped()),
+                (ending, _) => ending,
+            };
             let finish = Finish { key, ending };
             settings.link.tell("/worker/v1/finish", &finish).await
         }
@@ -157,6 +160,15 @@ async fn run(settings: &Arc<WorkSettings>, running: &Arc<Running>, lease: Lease,
         // Cancelled meanwhile, or said already before the connection broke.
         Err(error) if error.is_stale() => tracing::info!(parent: &span, "no longer its lease"),
         Err(error) => tracing::error!(parent: &span, %error, "saying how it ended"),
+    }
+}
+
+fn stopped() -> Report {
+    Report {
+        fault: Fault::Host,
+        error: "its worker was stopped".to_owned(),
+        causes: Vec::new(),
+        hint: None,
     }
 }
 

@@ -1,0 +1,274 @@
+//! `kiln up`: the service. Control in this process; the signer, solvers and a worker as processes
+//! of the same program, each with what it needs and no more.
+
+mod crew;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kiln_access::Access;
+use kiln_cas::Cas;
+use kiln_flow::{Event, Publisher, PublisherSettings};
+use kiln_model::Limits;
+use kiln_server::{Service, ServiceSettings, router};
+use kiln_sign::Signer;
+use kiln_store::{Caps, Store, TicketKind};
+use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+
+use crate::control::{Parts, SpawnSigner, now, open_flow};
+use crate::failure::{Failure, doing};
+use crate::folders::Folders;
+use crate::local::refuse_root;
+use crate::target::every_target;
+
+use crew::{Crew, CrewSettings};
+
+/// For how long the link to become the first operator is good, in milliseconds.
+const WELCOME: i64 = 24 * 3600 * 1000;
+
+/// How often leases that ran out are looked for.
+const EXPIRY: Duration = Duration::from_secs(15);
+
+/// After a start, workers have so long to say that they are still at it.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// How soon what could not be published is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// What `kiln up` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7520")]
+    listen: SocketAddr,
+
+    /// Where it is reached, where that is not where it listens: behind a proxy, with TLS
+    #[arg(long, value_name = "URL", env = "KILN_URL")]
+    url: Option<String>,
+
+    /// The database: postgres://…; an SQLite file in kiln's folder where there is none
+    #[arg(long, value_name = "URL", env = "KILN_DATABASE", hide_env_values = true)]
+    database: Option<String>,
+
+    /// How many attempts run on this host at once; 0 for none, where workers are elsewhere
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    workers: u32,
+
+    /// How many processes a build may start at once; as many as the host has CPUs, as a rule
+    #[arg(long, value_name = "N")]
+    jobs: Option<u32>,
+
+    /// The most attempts of one project at once
+    #[arg(long, value_name = "N")]
+    cap_project: Option<i64>,
+
+    /// The most attempts of one submitter at once
+    #[arg(long, value_name = "N")]
+    cap_user: Option<i64>,
+
+    /// The most attempts for one target at once
+    #[arg(long, value_name = "N")]
+    cap_target: Option<i64>,
+
+    /// The largest file that can be uploaded, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    upload: u64,
+
+    /// A program that signs in place of kiln's own signer, and its arguments: see the operator's
+    /// guide
+    #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true)]
+    signer: Vec<String>,
+
+    /// Write logs as JSON
+    #[arg(long)]
+    log_json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    refuse_root()?;
+    begin_log(arguments.log_json);
+    let folders = Folders::find()?;
+    let _in_use = folders.in_use()?;
+    let runtime = tokio::runtime::Runtime::new().map_err(doing("starting the runtime"))?;
+    runtime.block_on(serve(arguments, &folders))?;
+    // Attempts of this process are none; what still waits for an answer doesn't hold it up.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> {
+    let listener = TcpListener::bind(arguments.listen).await;
+    let listener = listener.map_err(doing(format!("listening on {}", arguments.listen)))?;
+    let address = listener.local_addr().map_err(doing("finding our address"))?;
+    let url = arguments.url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let url = url.trim_end_matches('/').to_owned();
+    let service = Arc::new(open(arguments, folders, &url).await?);
+    let stop = watch_signals()?;
+    tokio::spawn(publish(Arc::clone(&service)));
+    tokio::spawn(expire(Arc::clone(&service)));
+    welcome(&service, &url).await?;
+    let crew = match arguments.workers {
+        0 => None,
+        count => {
+            let crew = CrewSettings {
+                service: Arc::clone(&service),
+                server: format!("http://{address}"),
+                count,
+                stop: stop.clone(),
+            };
+            Some(Crew::start(crew))
+        }
+    };
+    println!("kiln is up: {url}");
+    let mut stopped = stop.clone();
+    let server = axum::serve(listener, router(Arc::clone(&service)))
+        .with_graceful_shutdown(async move { drop(stopped.wait_for(|stop| *stop).await) });
+    if let Some(crew) = crew {
+        // Workers say how their attempts ended before the doors close; the server goes on until
+        // the last has.
+        let serving = tokio::spawn(server.into_future());
+        crew.ended().await;
+        let waited = tokio::time::timeout(Duration::from_secs(5), serving).await;
+        drop(waited);
+    } else {
+        server.await.map_err(doing("serving"))?;
+    }
+    service.flow.store().close().await;
+    println!("kiln is down");
+    Ok(())
+}
+
+async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Service, Failure> {
+    let cas = Cas::open(&folders.blobs())?;
+    let store = match &arguments.database {
+        Some(url) => Store::connect(url).await?,
+        None => Store::open(&folders.data().join("kiln.db")).await?,
+    };
+    let (targets, failures) = every_target()?;
+    for failure in failures {
+        tracing::warn!(error = failure.0.error, "a target that cannot be read is left out");
+    }
+    let parts = Parts { store: store.clone(), targets };
+    let quiet = Arc::new(|_: &kiln_fetch::Event| {});
+    let flow = open_flow(folders, &cas, parts, quiet)?;
+    let spawn =
+        SpawnSigner { folder: folders.data().join("keys.v1"), program: arguments.signer.clone() };
+    let publisher = Publisher::new(PublisherSettings {
+        flow: flow.clone(),
+        signer: Signer::new(Arc::new(spawn)),
+        records: &folders.data().join("records.v1"),
+        chunks: &folders.data().join("chunks.v1"),
+    });
+    let usual = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+    let settings = ServiceSettings {
+        url: url.to_owned(),
+        caps: Caps {
+            project: arguments.cap_project,
+            user: arguments.cap_user,
+            target: arguments.cap_target,
+        },
+        limits: Limits::default(),
+        jobs: arguments.jobs.unwrap_or(usual).clamp(1, 1024),
+        upload_cap: arguments.upload << 20,
+    };
+    Ok(Service::new(flow, publisher, Access::new(store), settings))
+}
+
+/// Where nobody is an operator yet: tells who reads this how to become one.
+async fn welcome(service: &Service, url: &str) -> Result<(), Failure> {
+    if !service.flow.store().has_no_operator().await? {
+        return Ok(());
+    }
+    let made = service.access.make_ticket(TicketKind::Operator, "", WELCOME, now()).await?;
+    let ticket = made.0.text().to_owned();
+    println!("Nobody is an operator yet. Become the first, within a day:");
+    println!("  in a browser:  {url}/welcome?ticket={ticket}");
+    println!("  here:          kiln login {url} --user NAME --ticket {ticket}");
+    Ok(())
+}
+
+/// Publishes whatever is built, as soon as it is; what was left from before a stop, at once.
+async fn publish(service: Arc<Service>) {
+    let mut events = service.flow.events().listen();
+    loop {
+        let failed = match service.publisher.publish_ready().await {
+            Ok(()) => false,
+            Err(error) => {
+                let report = kiln_model::Report::of(&error);
+                tracing::error!(error = report.error, causes = ?report.causes, "publishing");
+                true
+            }
+        };
+        let wait = async {
+            loop {
+                match events.recv().await {
+                    Ok(Event::Job(_)) | Err(RecvError::Lagged(_)) => return true,
+                    Ok(_) => {}
+                    Err(RecvError::Closed) => return false,
+                }
+            }
+        };
+        let goes_on = match failed {
+            true => tokio::time::timeout(AGAIN, wait).await.unwrap_or(true),
+            false => wait.await,
+        };
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+/// Puts the jobs back whose workers are lost.
+async fn expire(service: Arc<Service>) {
+    tokio::time::sleep(GRACE).await;
+    loop {
+        if let Err(error) = service.flow.expire().await {
+            tracing::error!(%error, "ending leases that ran out");
+        }
+        let week = 7 * 24 * 3600 * 1000;
+        if let Err(error) = service.flow.store().sweep_rights(now() - week).await {
+            tracing::error!(%error, "removing old sessions");
+        }
+        tokio::time::sleep(EXPIRY).await;
+    }
+}
+
+/// True once somebody has asked this process to end.
+pub(crate) fn watch_signals() -> Result<watch::Receiver<bool>, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (told, stop) = watch::channel(false);
+    let failed = "watching for signals";
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(doing(failed))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(doing(failed))?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        told.send_replace(true);
+        tracing::info!("stopping: attempts under way are ended; again to stop at once");
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(130);
+    });
+    Ok(stop)
+}
+
+/// One line for each thing that happened, on standard error; `RUST_LOG` says how much.
+pub(crate) fn begin_log(json: bool) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let begun = match json {
+        true => log.json().try_init(),
+        false => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+    };
+    // Begun already: then somebody else has said how.
+    drop(begun);
+}
