@@ -189,7 +189,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let _ = self.try_ask("DELETE", &self.here(""), &Value::Null);
+        let _ = self.try_ask("DELETE", &self.here(""), &json!({}));
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
