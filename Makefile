@@ -20,10 +20,11 @@ SOURCES = KILN_SOURCES=$${KILN_SOURCES:-$$(scripts/as-user --home)/.cache/kiln-s
     export KILN_SOURCES && scripts/as-user mkdir -p "$$KILN_SOURCES" &&
 TRIAL = KILN_TRIAL=$$(scripts/trial $(1)) && export KILN_TRIAL &&
 
+# All targets at once: with fewer, what tests alone ask of a library would have it compiled twice.
 test:
 	@scripts/setup test
 	cargo fmt --check
-	cargo build --locked --workspace
+	cargo build --locked --workspace --all-targets
 	@$(SOURCES) scripts/fetch-sources hello figlet attr perl-Try-Tiny
 	$(SOURCES) $(call TRIAL,small) cargo nextest run --locked --workspace
 

@@ -2,7 +2,7 @@
 //!
 //! Zone: `signer`, KEYS: it signs bytes for whoever holds the other end of its socket, which is
 //! control, and knows no format but its own keys'. It is a child that can reach nothing but its
-//! folder ([`confine`]). What does not belong here: what may be signed and for whom
+//! folder ([`kiln_confine`]). What does not belong here: what may be signed and for whom
 //! (`control/sign`), and any parser of what strangers wrote.
 //!
 //! [`child_main`] is the `main` of the child that keeps its keys itself; [`program_main`] of one
@@ -26,10 +26,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
+use kiln_confine::Confinement;
 use kiln_wire::frame;
 use kiln_wire::signer::{Answer, Failure};
+use rustix::fs::Mode;
+use rustix::process::umask;
 
-pub use confine::{Barrier, ConfineError, confine};
+pub use kiln_confine::Barrier;
 
 use folder::Folder;
 use keys::Kept;
@@ -72,8 +75,16 @@ pub fn child_main() -> ExitCode {
 pub fn run_child(barriers: &[Barrier], strength: Strength) -> ExitCode {
     run(|socket| {
         let folder = Folder::open().map_err(Failure::System)?;
-        let holding = confine(socket, folder.as_fd(), barriers)
-            .map_err(|error| Failure::System(error.to_string()))?;
+        umask(Mode::from_raw_mode(0o077));
+        // It outlives the thread that started it, which is all that PDEATHSIG knows of a parent;
+        // it ends when the parent's socket does.
+        let left = Confinement {
+            socket: socket.as_fd(),
+            folder: Some(folder.as_fd()),
+            bounds: confine::BOUNDS,
+            grants: confine::GRANTS,
+        };
+        let holding = left.enter(barriers).map_err(|error| Failure::System(error.to_string()))?;
         let log = folder.open_log().map_err(Failure::System)?;
         Ok((Kept::new(folder, strength), log, holding))
     })
@@ -87,7 +98,8 @@ pub fn program_main(program: &[impl AsRef<OsStr>]) -> ExitCode {
     run(|_| {
         let asked = Asked::new(command)?;
         let folder = Folder::open().map_err(Failure::System)?;
-        confine::bound_asker().map_err(|error| Failure::System(error.to_string()))?;
+        umask(Mode::from_raw_mode(0o077));
+        confine::ASKER.set().map_err(|error| Failure::System(error.to_string()))?;
         let log = folder.open_log().map_err(Failure::System)?;
         Ok((asked, log, Vec::new()))
     })

@@ -1,8 +1,8 @@
 //! Which packages answer some requirements: libsolv, in a process of its own.
 //!
 //! Zone: `solver`, CONFINED: it reads strangers' metadata with a library in C, so it runs as a
-//! child without network, secrets, programs or names of files ([`confine`]), and all that it says
-//! is a claim. What does not belong here: fetching, caching and choosing what to ask
+//! child without network, secrets, programs or names of files ([`kiln_confine`]), and all that it
+//! says is a claim. What does not belong here: fetching, caching and choosing what to ask
 //! (`control/resolve`).
 //!
 //! [`child_main`] is the child's `main`; [`start`] is for whoever starts it.
@@ -28,10 +28,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
+use kiln_confine::Confinement;
 use kiln_wire::rights;
 use kiln_wire::solver::{Answer, Failure};
 
-pub use confine::{Barrier, Budget, ConfineError, CpuBudget, Limits, confine};
+pub use confine::{Budget, CpuBudget, Limits};
+pub use kiln_confine::Barrier;
 pub use serve::serve;
 
 /// The first argument with which the app starts itself in this role.
@@ -48,10 +50,19 @@ pub fn child_main() -> ExitCode {
 pub fn run_child(barriers: &[Barrier], limits: Limits) -> ExitCode {
     const SOFTWARE: u8 = 70;
     sys::close_inherited();
+    if confine::end_with_parent().is_err() {
+        return ExitCode::from(SOFTWARE);
+    }
     let Ok(socket) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
         return ExitCode::from(SOFTWARE);
     };
-    let holding = match confine(&socket, barriers, limits) {
+    let left = Confinement {
+        socket: socket.as_fd(),
+        folder: None,
+        bounds: limits.bounds(),
+        grants: confine::GRANTS,
+    };
+    let holding = match left.enter(barriers) {
         Ok(holding) => holding,
         Err(error) => {
             // Said as well as can be; the exit code says it too.

@@ -12,8 +12,8 @@ pub(crate) mod workers;
 use std::error::Error;
 use std::time::Duration;
 
-use kiln_api::Problem;
 use kiln_model::{Fault, Foreign, Report};
+use kiln_wire::refusal::Refusal;
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -159,18 +159,16 @@ impl Client {
     }
 }
 
-/// What the service says of a refusal, made harmless.
+/// What the service says of a refusal.
 fn refusal(server: &str, status: StatusCode, bytes: &[u8]) -> Failure {
-    let Ok(problem) = serde_json::from_slice::<Problem>(bytes) else {
-        let mut failure = nonsense(server);
-        failure.0.causes.push(format!("it answered {status}"));
-        return failure;
-    };
-    let text = |text: &str| Foreign::new(text).as_str().to_owned();
-    let fault = serde_json::from_value(problem.fault.into()).unwrap_or(Fault::Kiln);
-    let causes = if problem.detail.is_empty() { Vec::new() } else { vec![text(&problem.detail)] };
-    let hint = problem.hint.as_deref().map(text);
-    Failure(Report { fault, error: text(&problem.title), causes, hint })
+    match serde_json::from_slice::<Refusal>(bytes) {
+        Ok(refusal) => Failure(refusal.report()),
+        Err(_) => {
+            let mut failure = nonsense(server);
+            failure.0.causes.push(format!("it answered {status}"));
+            failure
+        }
+    }
 }
 
 fn nonsense(server: &str) -> Failure {

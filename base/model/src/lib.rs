@@ -16,6 +16,7 @@ mod nevra;
 mod project;
 mod requirement;
 mod target;
+mod text;
 
 pub use account::{ProjectId, Role, Scope, UserId};
 pub use digest::{Digest, DigestError, Hasher};

@@ -1,9 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::Foreign;
+use crate::text::as_text;
 
 /// The longest NEVRA kiln takes, in bytes: a file name with `.src.rpm` must fit in 255.
 const NEVRA_CAP: usize = 240;
@@ -143,18 +142,7 @@ impl FromStr for Nevra {
     }
 }
 
-impl Serialize for Nevra {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Nevra {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+as_text!(Nevra);
 
 #[cfg(test)]
 mod tests {

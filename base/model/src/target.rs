@@ -3,8 +3,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::text::as_text;
 use crate::{Foreign, Requirement};
 
 /// The version of a target file's schema that this kiln reads.
@@ -254,18 +255,7 @@ impl FromStr for TargetName {
     }
 }
 
-impl Serialize for TargetName {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for TargetName {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
+as_text!(TargetName);
 
 #[cfg(test)]
 mod tests {

@@ -3,18 +3,14 @@
 //!
 //! With `KILN_PICTURES` set to a folder, pictures of every page are put there.
 
-#![allow(clippy::print_stderr, reason = "a test that is skipped says why")]
-
 mod kit;
-#[path = "kit/browser.rs"]
-mod kit_browser;
 
 use std::path::PathBuf;
 
+use kiln_kit::Browser;
 use kiln_model::{Fault, Report, Stage};
 use kiln_server::router;
 use kit::{PASSWORD, Scene, TARGET};
-use kit_browser::Browser;
 
 /// A service on a port of its own.
 async fn served() -> (Scene, String) {
@@ -32,11 +28,7 @@ fn with<T>(work: impl FnOnce() -> T) -> T {
 }
 
 fn browser() -> Option<Browser> {
-    let browser = with(Browser::start);
-    if browser.is_none() {
-        eprintln!("skipped, because there is no chromedriver: 'scripts/setup browser' installs it");
-    }
-    browser
+    with(Browser::or_skip)
 }
 
 fn sign_in(browser: &Browser, url: &str, name: &str) {
@@ -125,7 +117,7 @@ async fn from_signing_in_to_rolling_back_in_a_browser() {
         browser.open(&format!("{url}/projects/kettle/{TARGET}"));
         browser.sees("2 packages");
         browser.click("button[aria-label='Roll back to snapshot 1']");
-        browser.sees("1 packages");
+        browser.sees("1 package");
         browser.sees("rollback");
         let complaints = browser.complaints();
         assert!(complaints.is_empty(), "{complaints:#?}");

@@ -44,6 +44,41 @@ impl Figures {
     }
 }
 
+/// How much more CPU time something took than what ran just before and just after it: a machine
+/// whose speed drifts within minutes is the same for all three.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Difference {
+    /// The mean over all rounds.
+    pub(crate) cpu_ms: f64,
+    /// How far the mean may be off: its standard error.
+    pub(crate) error_ms: f64,
+}
+
+impl Difference {
+    /// Of runs that took turns; at least one.
+    pub(crate) fn of(runs: &[Took], before: &[Took], after: &[Took]) -> Self {
+        let ms = |took: &Took| took.cpu.as_secs_f64() * 1e3;
+        let around = before.iter().zip(after).map(|(one, other)| (ms(one) + ms(other)) / 2.0);
+        let more: Vec<f64> =
+            runs.iter().zip(around).map(|(run, beside)| ms(run) - beside).collect();
+        let count = more.len() as f64;
+        let mean = more.iter().sum::<f64>() / count;
+        let spread = more.iter().map(|one| (one - mean).powi(2)).sum::<f64>();
+        Self { cpu_ms: mean, error_ms: (spread / (count - 1.0).max(1.0) / count).sqrt() }
+    }
+
+    /// In words, beside what it is a part of.
+    pub(crate) fn of_cpu(self, whole_ms: f64) -> String {
+        let percent = |ms: f64| ms / whole_ms * 100.0;
+        let Self { cpu_ms, error_ms } = self;
+        format!(
+            "{cpu_ms:+.0} ms CPU ({:+.1} %), give or take {error_ms:.0} ms ({:.1} %)",
+            percent(cpu_ms),
+            percent(error_ms)
+        )
+    }
+}
+
 fn sorted(runs: &[Took], of: impl Fn(&Took) -> Duration) -> Vec<f64> {
     let mut all: Vec<f64> = runs.iter().map(|took| of(took).as_secs_f64() * 1e3).collect();
     all.sort_by(f64::total_cmp);
@@ -136,6 +171,15 @@ pub(crate) fn end_of(mut said: fs::File) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_is_of_what_ran_around_it() {
+        let took = |ms| Took { wall: Duration::ZERO, cpu: Duration::from_millis(ms) };
+        let (runs, before, after) =
+            ([took(110), took(230)], [took(90), took(210)], [took(110), took(230)]);
+        let Difference { cpu_ms, error_ms } = Difference::of(&runs, &before, &after);
+        assert_eq!((cpu_ms.round(), error_ms.round()), (10.0, 0.0));
+    }
 
     #[test]
     fn medians_are_of_the_middle() {

@@ -11,9 +11,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("base", &["base"]),
     ("control", &["base", "control"]),
     // The solver reads strangers' metadata, so it may link a parser; it sits in a confined child.
-    ("solver", &["base/model", "base/wire", "base/parse"]),
+    ("solver", &["base/confine", "base/model", "base/wire", "base/parse"]),
     // The signer has the keys: no parser of strangers' bytes comes near them.
-    ("signer", &["base/model", "base/wire"]),
+    ("signer", &["base/confine", "base/model", "base/wire"]),
     ("worker/jail", &["base/model", "base/wire", "base/parse"]),
     ("worker", &["base", "worker"]),
     ("app", &["base", "control", "solver", "signer", "worker", "app"]),

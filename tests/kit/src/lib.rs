@@ -5,8 +5,10 @@
 
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
+mod browser;
 mod ground;
 mod trial;
 
+pub use browser::Browser;
 pub use ground::{Ground, Skipped, TEST_USER, only_for_root, skip};
 pub use trial::{Trial, sources};

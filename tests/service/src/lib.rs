@@ -17,7 +17,8 @@ use serde_json::Value;
 /// The target of the trial distribution.
 pub const TARGET: &str = "trial-13-x86_64";
 
-const PASSWORD: &str = "correct horse battery";
+/// Of the operator, whose name is `ann`.
+pub const PASSWORD: &str = "correct horse battery";
 
 /// How long a service may take to come up or to go.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -216,6 +217,14 @@ impl Service {
         let text = String::from_utf8_lossy(&curl.wait_with_output()?.stdout).into_owned();
         let (answer, status) = text.rsplit_once('\n').context("a status")?;
         Ok((status.parse()?, serde_json::from_str(answer).unwrap_or(Value::Null)))
+    }
+
+    /// What is at a path, as anybody gets it.
+    pub fn read(&self, path: &str) -> Result<String> {
+        let output =
+            Command::new("curl").args(["-sSf", &format!("{}{path}", self.url)]).output()?;
+        ensure!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// The ground that it stands on.

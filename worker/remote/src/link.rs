@@ -1,15 +1,16 @@
 //! The connection to the service.
 
 use std::error::Error;
+use std::io::{SeekFrom, Write as _};
 use std::time::Duration;
 
 use kiln_cas::{Cas, CasError};
 use kiln_model::{Digest, Fault, Faulty, Foreign, LeaseKey, Report};
+use kiln_wire::refusal::Refusal;
 use kiln_wire::worker::{Enrol, Enrolled, LeaseAnswer, LeaseRequest, Renew, Renewed};
 use reqwest::{Body, Client, Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::io::{SeekFrom, Write as _};
 use tokio::io::AsyncSeekExt as _;
 
 /// For how long something is tried again while the service cannot be reached: as long as a lease
@@ -98,17 +99,6 @@ impl LinkError {
             Self::Nonsense { .. } | Self::Cas(_) => false,
         }
     }
-}
-
-/// What the service says of a refusal (`application/problem+json`).
-#[derive(Deserialize)]
-struct Problem {
-    title: String,
-    #[serde(default)]
-    detail: String,
-    fault: Fault,
-    #[serde(default)]
-    hint: Option<String>,
 }
 
 /// How far an upload is.
@@ -305,14 +295,8 @@ impl Link {
     }
 
     async fn refusal(&self, status: StatusCode, response: Response) -> LinkError {
-        match self.message::<Problem>(response).await {
-            Ok(Problem { title, detail, fault, hint }) => {
-                let text = |text: &str| Foreign::new(text).as_str().to_owned();
-                let causes = if detail.is_empty() { Vec::new() } else { vec![text(&detail)] };
-                let hint = hint.as_deref().map(text);
-                let report = Report { fault, error: text(&title), causes, hint };
-                LinkError::Refused(report, status.as_u16())
-            }
+        match self.message::<Refusal>(response).await {
+            Ok(refusal) => LinkError::Refused(refusal.report(), status.as_u16()),
             Err(_) if status.is_server_error() => LinkError::Network {
                 server: self.server.clone(),
                 why: Foreign::new(&status.to_string()),

@@ -1,7 +1,5 @@
 //! A real browser, driven by WebDriver (W3C) over loopback: as much of it as tests here need.
 
-#![allow(unreachable_pub, reason = "a module of one test")]
-
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -11,9 +9,13 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+use crate::skip;
+
 /// How long something may take to appear.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A browser with one page open; it ends with this value. What it is asked for and does not come
+/// to be within twenty seconds fails the test.
 pub struct Browser {
     driver: Child,
     port: u16,
@@ -22,8 +24,16 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Nothing where there is no chromedriver here.
-    pub fn start() -> Option<Self> {
+    /// Starts one, or says that the test is skipped, since there is no chromedriver here.
+    pub fn or_skip() -> Option<Self> {
+        let browser = Self::start();
+        if browser.is_none() {
+            skip("there is no chromedriver: 'scripts/setup browser' installs it");
+        }
+        browser
+    }
+
+    fn start() -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("one");
         let port = port.port();
         let driver = Command::new("chromedriver")
@@ -108,17 +118,22 @@ impl Browser {
     }
 
     fn wait<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+        self.wait_for(PATIENCE, what, look)
+    }
+
+    fn wait_for<T>(&self, patience: Duration, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
         let since = Instant::now();
         loop {
             if let Some(found) = look(self) {
                 return found;
             }
-            assert!(since.elapsed() < PATIENCE, "waited in vain for {what}");
+            assert!(since.elapsed() < patience, "waited in vain for {what}");
             // There is nothing to wait on in another process but its answers.
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
+    /// Goes to a page.
     pub fn open(&self, url: &str) {
         self.command("/url", &json!({"url": url}));
     }
@@ -137,11 +152,13 @@ impl Browser {
         })
     }
 
+    /// Clicks the first thing that a selector finds, when there is one.
     pub fn click(&self, css: &str) {
         let element = self.find(css);
         self.command(&format!("/element/{element}/click"), &json!({}));
     }
 
+    /// Types into a field; into one for files, the path of a file.
     pub fn fill(&self, css: &str, text: &str) {
         let element = self.find(css);
         self.command(&format!("/element/{element}/value"), &json!({"text": text}));
@@ -149,8 +166,13 @@ impl Browser {
 
     /// Waits until the page says something.
     pub fn sees(&self, text: &str) {
+        self.sees_within(PATIENCE, text);
+    }
+
+    /// As [`Browser::sees`], of what takes longer.
+    pub fn sees_within(&self, patience: Duration, text: &str) {
         let script = "return document.body ? document.body.innerText : ''";
-        self.wait(text, |browser| {
+        self.wait_for(patience, text, |browser| {
             let shown = browser.run(script);
             shown.as_str().filter(|shown| shown.contains(text)).map(drop)
         });

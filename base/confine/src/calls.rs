@@ -10,44 +10,28 @@ use seccompiler::{
 };
 
 /// What a call's argument must be.
-#[derive(Clone, Copy)]
-enum Only {
+#[derive(Debug, Clone, Copy)]
+pub enum Only {
     /// Anything.
     Any,
-    /// The socket to the parent.
+    /// The socket to the parent, as the first argument.
     Socket,
-    /// This process: as 0, or by its number.
+    /// This process, in the argument of this number: as 0, or by its own.
     Itself(u8),
-    /// Memory that can't be run: no `PROT_EXEC` in this argument.
+    /// Memory that can't be run: no `PROT_EXEC` in the argument of this number.
     NotRun(u8),
 }
 
-/// Each call that is left, what for, and with which arguments.
-const GRANTS: &[(i64, Only, &str)] = &[
-    (libc::SYS_recvfrom, Only::Socket, "requests"),
-    (libc::SYS_sendto, Only::Socket, "answers"),
-    (libc::SYS_read, Only::Any, "keys"),
-    (libc::SYS_write, Only::Any, "keys and the log"),
-    (libc::SYS_openat, Only::Any, "keys and the log, where landlock allows it"),
-    (libc::SYS_close, Only::Any, "keys that were read"),
-    (libc::SYS_fstat, Only::Any, "who may read a key"),
-    (libc::SYS_newfstatat, Only::Any, "fstat, as newer C libraries call it"),
-    (libc::SYS_statx, Only::Any, "fstat, as the standard library calls it"),
-    (libc::SYS_fcntl, Only::Any, "the standard library looks at a descriptor before it closes it"),
-    (libc::SYS_flock, Only::Any, "one signer at a time makes keys"),
-    (libc::SYS_mkdirat, Only::Any, "the folder of a new key"),
-    (libc::SYS_renameat2, Only::Any, "a new key gets its name when it is whole"),
-    (libc::SYS_unlinkat, Only::Any, "what a killed signer left"),
-    (libc::SYS_getdents64, Only::Any, "finds what a killed signer left"),
-    (libc::SYS_fsync, Only::Any, "a new key is on the disk before it signs"),
+/// A call that is left: its number, with which arguments, and what for.
+pub type Grant = (i64, Only, &'static str);
+
+/// What is left to every process.
+const ALWAYS: &[Grant] = &[
     (libc::SYS_mmap, Only::NotRun(2), "memory"),
     (libc::SYS_mprotect, Only::NotRun(2), "memory"),
     (libc::SYS_munmap, Only::Any, "memory"),
     (libc::SYS_mremap, Only::Any, "memory"),
     (libc::SYS_brk, Only::Any, "memory"),
-    (libc::SYS_futex, Only::Any, "the standard library's locks, also of a process with one thread"),
-    (libc::SYS_getrandom, Only::Any, "new keys, and blinding of old ones"),
-    (libc::SYS_clock_gettime, Only::Any, "when a key was made, when it signed"),
     (libc::SYS_sigaltstack, Only::Any, "the end of the process"),
     (libc::SYS_rt_sigaction, Only::Any, "abort, where memory runs out"),
     (libc::SYS_rt_sigprocmask, Only::Any, "abort, where memory runs out"),
@@ -59,17 +43,16 @@ const GRANTS: &[(i64, Only, &str)] = &[
     (libc::SYS_exit_group, Only::Any, "the end of the process"),
 ];
 
-/// Leaves only [`GRANTS`] to this process; anything else is refused with EPERM, also by the
-/// numbers of other ABIs, since no rule has them.
-pub(super) fn give_up(socket: RawFd) -> Result<(), Box<dyn Error + Send + Sync>> {
+/// Leaves only [`ALWAYS`] and `grants` to this process; anything else is refused with EPERM, also
+/// by the numbers of other ABIs, since no rule has them.
+pub(super) fn give_up(socket: RawFd, grants: &[Grant]) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut rules = BTreeMap::new();
-    for (call, only, _) in GRANTS {
+    for (call, only, _) in ALWAYS.iter().chain(grants) {
         rules.insert(*call, rules_of(*only, socket)?);
     }
-    let refuse = SeccompAction::Errno(libc::EPERM as u32);
     let filter = SeccompFilter::new(
         rules,
-        refuse,
+        SeccompAction::Errno(libc::EPERM as u32),
         SeccompAction::Allow,
         std::env::consts::ARCH.try_into()?,
     )?;
