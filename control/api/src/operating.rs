@@ -87,7 +87,8 @@ pub struct SweepAsked {
     /// least 1.
     #[serde(default = "a_day")]
     pub young_hours: u32,
-    /// Whether only to tell what would go.
+    /// Whether only to tell what would go, at the least: what is named by snapshots alone that
+    /// would go themselves is not counted.
     #[serde(default)]
     pub is_trial: bool,
 }

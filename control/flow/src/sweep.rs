@@ -38,7 +38,8 @@ const PARTS: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct Sweep {
     /// How long a blob stays that nothing names: what is being uploaded or built is named later.
     pub young: Duration,
-    /// Only tell what would go.
+    /// Only tell what would go, at the least: what is named by snapshots alone that would go
+    /// themselves is not counted.
     pub is_trial: bool,
 }
 

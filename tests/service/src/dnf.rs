@@ -77,7 +77,7 @@ impl Dnf {
 
     /// Installs a package into the root, and runs the program of its name there; what it prints.
     pub fn install(&self, package: &str) -> Result<String> {
-        let output = self.run(&["install", package])?;
+        let output = self.run(&["--refresh", "install", package])?;
         let told = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "dnf: {told}");
         let output = as_root("chroot").arg(self.place.join("root")).arg(package).output()?;

@@ -17,7 +17,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..))]
     young: u32,
 
-    /// Only say what would be removed
+    /// Only say what would be removed, at the least: not what only snapshots name that would go
+    /// themselves
     #[arg(long)]
     dry_run: bool,
 
