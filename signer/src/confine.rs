@@ -28,7 +28,11 @@ pub(crate) const GRANTS: &[Grant] = &[
     (libc::SYS_renameat2, Only::Any, "a new key gets its name when it is whole"),
     (libc::SYS_unlinkat, Only::Any, "what a killed signer left"),
     (libc::SYS_getdents64, Only::Any, "finds what a killed signer left"),
-    (libc::SYS_fsync, Only::Any, "a new key is on the disk before it signs"),
+    (
+        libc::SYS_fsync,
+        Only::Any,
+        "a new key is on the disk before it signs, and what is signed is noted there",
+    ),
     (libc::SYS_futex, Only::Any, "the standard library's locks, also of a process with one thread"),
     (libc::SYS_getrandom, Only::Any, "new keys, and blinding of old ones"),
     (libc::SYS_clock_gettime, Only::Any, "when a key was made, when it signed"),

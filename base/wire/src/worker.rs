@@ -143,6 +143,8 @@ pub enum Ending {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageEnded {
+    /// How many of the attempt ended before it: said twice, it is known to be the same.
+    pub position: u32,
     /// Which.
     pub stage: Stage,
     /// From its beginning to its end, in milliseconds.

@@ -43,7 +43,7 @@ impl Store {
 
     /// Stores what a claim became. The one way for a job to be built.
     pub async fn accept(&self, accepted: &Accepted, now: i64) -> Result<(), StoreError> {
-        let mut write = self.write("storing artifacts").await?;
+        let mut write = self.write_for_good("storing artifacts").await?;
         let id = accepted.key.job;
         let state = held(&mut write, accepted.key, JobEvent::Accept).await?;
         for artifact in &accepted.artifacts {
@@ -107,16 +107,22 @@ impl Store {
         write.commit().await
     }
 
-    /// Notes a stage of the attempt that a lease is for.
-    pub async fn note_stage(&self, key: LeaseKey, ended: &StageRecord) -> Result<(), StoreError> {
+    /// Notes the stage at a place, counted from 0, of the attempt that a lease is for. One that
+    /// is said twice stands there once.
+    pub async fn note_stage(
+        &self,
+        key: LeaseKey,
+        position: u32,
+        ended: &StageRecord,
+    ) -> Result<(), StoreError> {
         let mut write = self.write("noting a stage").await?;
         alive(&mut write, key).await?;
         let text = "INSERT INTO stages (job, epoch, position, stage, wall_ms, cpu_ms, note)
-                    SELECT $1, $2, COUNT(*), $3, $4, $5, $6 FROM stages
-                    WHERE job = $1 AND epoch = $2";
+                    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
         let insert = sqlx::query(text)
             .bind(key.job.0)
             .bind(key.epoch.0)
+            .bind(i64::from(position))
             .bind(ended.stage.word())
             .bind(ended.wall_ms.cast_signed())
             .bind(ended.cpu_ms.cast_signed())
@@ -383,7 +389,9 @@ mod tests {
         assert_eq!(store.job(job).await.expect("read").state, JobState::Queued);
         let key = store.lease(job, "here", 0, 100).await.expect("leased");
         let stage = StageRecord { stage: Stage::Run, wall_ms: 5, cpu_ms: 4, note: "x".to_owned() };
-        store.note_stage(key, &stage).await.expect("noted");
+        for _ in 0..2 {
+            store.note_stage(key, 0, &stage).await.expect("noted");
+        }
         store.note_lock(key, Digest::of(b"lock")).await.expect("noted");
         store.accept(&accepted(key), 9).await.expect("accepted");
         let record = store.job(job).await.expect("read");

@@ -7,8 +7,10 @@
 
 mod browser;
 mod ground;
+mod postgres;
 mod trial;
 
 pub use browser::Browser;
 pub use ground::{Ground, Skipped, TEST_USER, only_for_root, skip};
+pub use postgres::Postgres;
 pub use trial::{Trial, sources};

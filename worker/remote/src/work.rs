@@ -98,7 +98,7 @@ async fn hand(settings: Arc<WorkSettings>, running: Arc<Running>) -> Result<(), 
                 Some(lease) => Some(lease),
                 None => continue,
             },
-            Err(error @ LinkError::Refused(..)) => return Err(error),
+            Err(error) if !error.is_passing() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "asking for work");
                 None
