@@ -38,6 +38,7 @@ test-all: test
 bench:
 	@scripts/setup bench
 	@scripts/bench
+	@scripts/load
 
 check:
 	@scripts/setup demo

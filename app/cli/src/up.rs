@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::control::{Parts, SpawnSigner, now, open_flow};
 use crate::failure::{Failure, doing};
 use crate::folders::Folders;
+use crate::host;
 use crate::local::refuse_root;
 use crate::target::every_target;
 
@@ -91,6 +92,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     refuse_root()?;
     begin_log(arguments.log_json);
+    host::prepare();
     let folders = Folders::find()?;
     let _in_use = folders.in_use()?;
     let runtime = tokio::runtime::Runtime::new().map_err(doing("starting the runtime"))?;
@@ -124,6 +126,7 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
         }
     };
     println!("kiln is up: {url}");
+    host::tell("READY=1");
     let mut stopped = stop.clone();
     let server = axum::serve(listener, router(Arc::clone(&service)))
         .with_graceful_shutdown(async move { drop(stopped.wait_for(|stop| *stop).await) });
@@ -250,6 +253,7 @@ pub(crate) fn watch_signals() -> Result<watch::Receiver<bool>, Failure> {
             _ = terminate.recv() => {}
         }
         told.send_replace(true);
+        host::tell("STOPPING=1");
         tracing::info!("stopping: attempts under way are ended; again to stop at once");
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -25,6 +25,9 @@ pub struct ProjectSettings {
     pub may_replace: Vec<String>,
     /// How many snapshots of each repository are kept besides the newest.
     pub keep_snapshots: u32,
+    /// Whether metadata are packed with gzip and not with zstd, which readers of before 2018 or so
+    /// cannot read. One `repomd.xml` names one of them.
+    pub gzip: bool,
 }
 
 impl Default for ProjectSettings {
@@ -38,6 +41,7 @@ impl Default for ProjectSettings {
             priority: 50,
             may_replace: Vec::new(),
             keep_snapshots: 20,
+            gzip: false,
         }
     }
 }

@@ -5,8 +5,8 @@ use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, Para
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, Content, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem,
-    PathsBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, Type,
+    ComponentsBuilder, Content, InfoBuilder, KnownFormat, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem,
+    PathsBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, SchemaFormat, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -64,14 +64,15 @@ pub fn document() -> OpenApi {
 fn operation(route: &Route) -> utoipa::openapi::path::Operation {
     let mut operation = OperationBuilder::new().summary(Some(route.summary));
     for name in names_in(route.path) {
-        let is_number = matches!(name, "build" | "job" | "id");
-        let kind = if is_number { Type::Integer } else { Type::String };
         let parameter = ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
-            .schema(Some(ObjectBuilder::new().schema_type(kind)));
+            .schema(Some(named(route.path, name)));
         operation = operation.parameter(parameter);
+    }
+    for parameter in &route.asks {
+        operation = operation.parameter(parameter.clone());
     }
     if let Some(shape) = &route.takes {
         let body = RequestBodyBuilder::new()
@@ -79,9 +80,16 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
             .required(Some(Required::True));
         operation = operation.request_body(Some(body.build()));
     }
+    if let Some(kind) = route.sends {
+        let body = RequestBodyBuilder::new().content(kind, Content::new(None::<RefOr<Schema>>));
+        operation = operation.request_body(Some(body.required(Some(Required::True)).build()));
+    }
     let mut good = ResponseBuilder::new().description("It is done.");
     if let Some(shape) = &route.gives {
         good = good.content("application/json", Content::new(Some(shape.here.clone())));
+    }
+    if let Some(kind) = route.answers {
+        good = good.content(kind, Content::new(None::<RefOr<Schema>>));
     }
     let problem = Content::new(Some(RefOr::<Schema>::Ref(Ref::from_schema_name("Problem"))));
     let refused = ResponseBuilder::new()
@@ -93,6 +101,26 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
         operation = operation.security(token);
     }
     operation.build()
+}
+
+/// What a name in a path stands for.
+fn named(path: &str, name: &str) -> ObjectBuilder {
+    const NAME: &str = "^[a-z0-9]([a-z0-9_+-]|[.][a-z0-9_+-])*$";
+    let text = |pattern: &str, longest| {
+        let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+        text.pattern(Some(pattern)).max_length(Some(longest))
+    };
+    match name {
+        "build" | "job" | "id" => ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64))),
+        "digest" => text("^sha256:[0-9a-f]{64}$", 71),
+        "target" => text("^[A-Za-z0-9]([.]?[A-Za-z0-9_+-])*[.]?$", 64),
+        "name" if path.contains("/logs/") => text("^(build|root)$", 5),
+        // File names of packages.
+        "name" if path.contains("/artifacts/") => text("^[A-Za-z0-9][A-Za-z0-9._+~^-]*$", 255),
+        _ => text(NAME, 63),
+    }
 }
 
 fn method_of(word: &str) -> HttpMethod {

@@ -33,6 +33,8 @@ pub struct Service {
     pub settings: ServiceSettings,
     /// What each lease's worker may fetch: what its locks name, and its sources.
     pub(crate) granted: Mutex<BTreeMap<LeaseKey, Arc<BTreeSet<Digest>>>>,
+    /// Workers that look for something to do, in their order.
+    pub(crate) leasing: tokio::sync::Mutex<()>,
 }
 
 /// What handlers are given.
@@ -46,7 +48,8 @@ impl Service {
         access: Access,
         settings: ServiceSettings,
     ) -> Self {
-        Self { flow, publisher, access, settings, granted: Mutex::default() }
+        let (granted, leasing) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { flow, publisher, access, settings, granted, leasing }
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -10,6 +10,7 @@ mod database;
 mod error;
 mod history;
 mod jobs;
+mod look;
 mod people;
 mod projects;
 mod publishing;
@@ -21,11 +22,12 @@ pub use audit::{Audited, Deed};
 pub use builds::{BuildRecord, BuildsAsked};
 pub use database::Store;
 pub use error::StoreError;
-pub use history::{Ended, InQueue};
+pub use history::{Ended, InQueue, Ran};
+pub use look::Look;
 pub use people::{NewToken, NewUser, TicketKind, TokenKind, TokenRecord, UserRecord};
 pub use projects::{Member, NewProject, ProjectRecord, RepoRecord};
 pub use publishing::{NewSnapshot, Published, SnapshotRecord};
-pub use queue::{Ability, Caps, QueueFigures};
+pub use queue::{Ability, Caps, QueueFigures, Waiting};
 pub use records::{
     Accepted, Artifact, JobRecord, Kept, NewBuild, NewJob, Owner, StageRecord, Submitted,
 };

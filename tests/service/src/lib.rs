@@ -17,7 +17,8 @@ use serde_json::Value;
 /// The target of the trial distribution.
 pub const TARGET: &str = "trial-13-x86_64";
 
-const PASSWORD: &str = "correct horse battery";
+/// The password of the operator, ann.
+pub const PASSWORD: &str = "correct horse battery";
 
 /// How long a service may take to come up or to go.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,6 +31,8 @@ pub struct Service {
     /// Where it listens.
     pub url: String,
     workers: u32,
+    /// What else it is told when it is started.
+    more: Vec<String>,
     process: Option<Child>,
 }
 
@@ -41,6 +44,17 @@ impl Service {
 
     /// As [`Service::start`], with so many attempts at once on its own host; none for 0.
     pub fn start_with(built: &Path, ground: Ground, trial: &Trial, workers: u32) -> Result<Self> {
+        Self::start_as(built, ground, trial, workers, Vec::new())
+    }
+
+    /// As [`Service::start_with`], with other options of `kiln up` besides.
+    pub fn start_as(
+        built: &Path,
+        ground: Ground,
+        trial: &Trial,
+        workers: u32,
+        more: Vec<String>,
+    ) -> Result<Self> {
         let kiln = ground.program(built)?;
         let data = ground.own_folder("service")?;
         let targets = data.join("config/targets");
@@ -51,7 +65,7 @@ impl Service {
         let linked = link.arg("-s").arg(&trial.target).arg(name).status()?;
         ensure!(linked.success(), "linking the target");
         let url = String::new();
-        let mut service = Self { ground, kiln, data, url, workers, process: None };
+        let mut service = Self { ground, kiln, data, url, workers, more, process: None };
         let ticket = service.up()?.context("a new service prints a ticket")?;
         let url = service.url.clone();
         service.say(&["login", &url, "--user", "ann", "--ticket", &ticket], PASSWORD)?;
@@ -67,6 +81,7 @@ impl Service {
         let mut child = self
             .command()
             .args(["up", "--listen", &listen, "--workers", &self.workers.to_string()])
+            .args(&self.more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -109,6 +124,11 @@ impl Service {
         child.kill()?;
         child.wait()?;
         Ok(false)
+    }
+
+    /// The process that is control.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.process.as_ref().context("it runs")?.id())
     }
 
     /// The processes that the service started in a role: `worker`, `internal-signer`.

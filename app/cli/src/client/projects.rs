@@ -7,6 +7,7 @@ use kiln_api::{MemberChange, Page, Project, ProjectAsked, ProjectChange};
 use kiln_model::ProjectSettings;
 use reqwest::Method;
 
+use super::settings::SettingsArguments;
 use super::{Client, print};
 use crate::failure::Failure;
 
@@ -57,9 +58,8 @@ enum Verb {
         /// Whether anyone may see it: yes or no
         #[arg(long, value_parser = yes_or_no)]
         public: Option<bool>,
-        /// The base profile of its builds
-        #[arg(long)]
-        profile: Option<String>,
+        #[command(flatten)]
+        settings: Box<SettingsArguments>,
         /// Its weight in the queue, 100 is usual; operators only
         #[arg(long)]
         weight: Option<i64>,
@@ -85,7 +85,7 @@ enum Verb {
     },
 }
 
-fn yes_or_no(text: &str) -> Result<bool, String> {
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     match text {
         "yes" => Ok(true),
         "no" => Ok(false),
@@ -109,14 +109,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         Verb::List { json } => list(&client, *json)?,
         Verb::Show { name, json } => show(&client, name, *json)?,
-        Verb::Set { name, summary, public, profile, weight } => {
+        Verb::Set { name, summary, public, settings, weight } => {
             let path = format!("/api/v1/projects/{name}");
-            let settings = match profile {
-                Some(profile) => {
-                    let project: Project = client.get(&path)?;
-                    Some(ProjectSettings { profile: profile.clone(), ..project.settings })
-                }
-                None => None,
+            let settings = match settings.is_nothing() {
+                true => None,
+                false => Some(settings.over(client.get::<Project>(&path)?.settings)?),
             };
             let change = ProjectChange {
                 summary: summary.clone(),

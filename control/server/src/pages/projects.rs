@@ -101,6 +101,7 @@ pub(crate) async fn change(
         priority: fields.number("priority")?,
         may_replace: fields.words("may_replace"),
         keep_snapshots: fields.number("keep_snapshots")?,
+        gzip: fields.is_set("gzip"),
         ..record.settings.clone()
     };
     let change = ProjectChange {
