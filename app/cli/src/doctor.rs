@@ -86,7 +86,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let findings = match &arguments.server_folder {
         Some(folder) => {
             let Arguments { database, url, .. } = arguments;
-            server::all(&server::Asked { folder, database: database.as_deref(), url: url.as_deref() })?
+            server::all(&server::Asked {
+                folder,
+                database: database.as_deref(),
+                url: url.as_deref(),
+            })?
         }
         None => checks::all(&Folders::find()?),
     };

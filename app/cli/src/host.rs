@@ -52,10 +52,9 @@ mod tests {
         let name = format!("@kiln-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name[1..]).expect("an address");
         let by_name = UnixDatagram::bind_addr(&address).expect("bound");
-        for (socket, listener) in [
-            (path.to_str().expect("a path"), by_path),
-            (name.as_str(), by_name),
-        ] {
+        for (socket, listener) in
+            [(path.to_str().expect("a path"), by_path), (name.as_str(), by_name)]
+        {
             send(socket.as_bytes(), "READY=1").expect("sent");
             let mut heard = [0; 32];
             let count = listener.recv(&mut heard).expect("heard");

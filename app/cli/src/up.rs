@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use kiln_access::Access;
 use kiln_cas::Cas;
 use kiln_flow::{Event, Publisher, PublisherSettings};
@@ -128,6 +129,13 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     println!("kiln is up: {url}");
     host::tell("READY=1");
     let mut stopped = stop.clone();
+    // What is written goes out at once: where an answer is two pieces, the second would wait for
+    // the other side to say that it has the first, which it does after 40 ms.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection stays as it is");
+        }
+    });
     let server = axum::serve(listener, router(Arc::clone(&service)))
         .with_graceful_shutdown(async move { drop(stopped.wait_for(|stop| *stop).await) });
     if let Some(crew) = crew {

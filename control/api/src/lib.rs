@@ -14,15 +14,14 @@ mod projects;
 mod repos;
 
 pub use accounts::{
-    LoginAsked, Me, NewPassword, NewUser, OperatorAsked, PasswordByLink, PasswordLink, Token, TokenAsked, TokenMade, User,
-    UserChange,
+    LoginAsked, Me, NewPassword, NewUser, OperatorAsked, PasswordByLink, PasswordLink, Token,
+    TokenAsked, TokenMade, User, UserChange,
 };
 pub use builds::{
     Artifact, Build, BuildAsked, BuildsMade, Given, Job, Page, Stage, Upload, UploadAsked, Wait,
 };
 pub use operating::{
-    Audited, Enrolment, EnrolmentAsked, Problem, Queue, Service, Stats, Worker,
-    WorkerChange,
+    Audited, Enrolment, EnrolmentAsked, Problem, Queue, Service, Stats, Worker, WorkerChange,
 };
 pub use projects::{
     Member, MemberChange, Project, ProjectAsked, ProjectChange, Repo, TargetSummary,

@@ -65,9 +65,8 @@ impl Line {
     async fn read(store: &Store, now: i64) -> Result<Self, StoreError> {
         let workers = store.workers().await?;
         let is_there = |at: Option<i64>| at.is_some_and(|at| at + THERE > now);
-        let there = workers
-            .iter()
-            .filter(|one| one.state == WorkerState::Active && is_there(one.seen_at));
+        let there =
+            workers.iter().filter(|one| one.state == WorkerState::Active && is_there(one.seen_at));
         let slots = there.map(|one| usize::try_from(one.slots).unwrap_or(0)).sum();
         Ok(Self::of(store.waiting().await?, store.ran(LATELY).await?, slots))
     }

@@ -82,8 +82,7 @@ pub(crate) async fn lease(
         };
         saw(&app, &worker, &asked).await?;
         let ability = Ability { arch: worker.arch };
-        // One after the other: whatever wakes them wakes all, and one gets it.
-        let turn = app.leasing.lock().await;
+        let turn = app.leasing.acquire().await;
         let leased = app.flow.lease_next(&worker.name, &ability, app.settings.caps).await?;
         drop(turn);
         if leased.is_some() {

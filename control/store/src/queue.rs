@@ -261,10 +261,8 @@ async fn first_of(
     }
     question.push_str(" ORDER BY priority DESC, id LIMIT 1");
     let text = write.skipping(&question);
-    let mut query = sqlx::query(text)
-        .bind(candidate.is_background)
-        .bind(candidate.project)
-        .bind(&ability.arch);
+    let mut query =
+        sqlx::query(text).bind(candidate.is_background).bind(candidate.project).bind(&ability.arch);
     for user in users {
         query = query.bind(user);
     }

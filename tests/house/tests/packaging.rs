@@ -64,7 +64,9 @@ fn units_start_verbs_with_options_that_there_are() {
 #[test]
 fn user_and_folders_are_the_same_everywhere() {
     let users = read("packaging/sysusers.d/kiln.conf");
-    assert!(users.lines().any(|line| line.starts_with("u kiln - ") && line.contains(" /var/lib/kiln ")));
+    assert!(
+        users.lines().any(|line| line.starts_with("u kiln - ") && line.contains(" /var/lib/kiln "))
+    );
     let folders = read("packaging/tmpfiles.d/kiln.conf");
     let spec = read("packaging/kiln.spec");
     assert!(spec.contains("--home-dir /var/lib/kiln") && spec.contains("useradd --system"));
@@ -94,7 +96,8 @@ fn user_and_folders_are_the_same_everywhere() {
 fn the_spec_is_of_this_version_and_names_files_that_there_are() {
     let (spec, workspace) = (read("packaging/kiln.spec"), read("Cargo.toml"));
     let field = |name: &str| {
-        let found = workspace.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \""));
+        let found =
+            workspace.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = \""));
         found.and_then(|rest| rest.strip_suffix('"')).unwrap_or_else(|| panic!("{name}")).to_owned()
     };
     let (version, rust) = (field("version"), field("rust-version"));

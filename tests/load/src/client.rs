@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kiln_api::{
-    Build, BuildAsked, BuildsMade, Given, LoginAsked, NewUser, Page, Project, ProjectAsked, Stats,
-    TokenMade, Upload, UploadAsked, User,
+    Build, BuildAsked, BuildsMade, Given, LoginAsked, NewUser, Page, Project, Stats, TokenMade,
+    Upload, UploadAsked, User,
 };
-use kiln_model::ProjectSettings;
 use kiln_service::{PASSWORD, TARGET};
 use reqwest::Method;
+use serde_json::json;
 
 use crate::line::{Line, read};
 use crate::packages::{File, Pair};
@@ -39,13 +39,8 @@ pub(crate) async fn settle(operator: &Line, number: usize) -> Result<Client> {
         NewUser { name: name.clone(), password: Some(PASSWORD.to_owned()), is_operator: false };
     let _: User = operator.ask("make an account", "/api/v1/users", &user).await?;
     let line = sign_in(operator, &name).await?;
-    let asked = ProjectAsked {
-        name: name.clone(),
-        summary: String::new(),
-        is_public: false,
-        targets: vec![TARGET.to_owned()],
-        settings: ProjectSettings::default(),
-    };
+    // With nothing that is usual, so that a service of another version can be held beside this.
+    let asked = json!({"name": name, "targets": [TARGET]});
     let _: Project = line.ask("make a project", "/api/v1/projects", &asked).await?;
     Ok(Client { line, project: name })
 }

@@ -82,7 +82,9 @@ fn main() -> Result<()> {
 
 fn print(report: &Report, database: &str) {
     let Plan { clients, builds, projects, workers, slots, .. } = report.plan;
-    println!("{database}: {clients} clients, {builds} builds in {projects} projects, {workers} workers of {slots}");
+    println!(
+        "{database}: {clients} clients, {builds} builds in {projects} projects, {workers} workers of {slots}"
+    );
     println!("memory of control: {:.0} MiB idle, {:.0} at most", report.idle_mib, report.most_mib);
     for phase in &report.phases {
         let rate = phase.requests as f64 / phase.wall_s;

@@ -5,15 +5,8 @@ use kiln_kit::{Ground, Postgres, Skipped, Trial, skip};
 use kiln_load::{Plan, run};
 use kiln_service::Service;
 
-const PLAN: Plan = Plan {
-    clients: 10,
-    builds: 200,
-    projects: 4,
-    workers: 3,
-    slots: 4,
-    singles: 5,
-    longest: 100,
-};
+const PLAN: Plan =
+    Plan { clients: 10, builds: 200, projects: 4, workers: 3, slots: 4, singles: 5, longest: 100 };
 
 #[test]
 fn many_submit_and_many_take_and_all_is_published_on_sqlite() -> Result<()> {

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use kiln_api::{
-    LoginAsked, Me, NewUser, OperatorAsked, PasswordLink, Token, TokenAsked, TokenMade, User, UserChange,
+    LoginAsked, Me, NewUser, OperatorAsked, PasswordLink, Token, TokenAsked, TokenMade, User,
+    UserChange,
 };
 use reqwest::Method;
 

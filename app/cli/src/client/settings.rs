@@ -106,8 +106,9 @@ impl SettingsArguments {
         }
         new.with.extend(self.with.iter().cloned());
         new.without.extend(self.without.iter().cloned());
-        new.may_replace
-            .retain(|name| !self.may_not_replace.contains(name) && !self.may_replace.contains(name));
+        new.may_replace.retain(|name| {
+            !self.may_not_replace.contains(name) && !self.may_replace.contains(name)
+        });
         new.may_replace.extend(self.may_replace.iter().cloned());
         new.priority = self.priority.unwrap_or(new.priority);
         new.keep_snapshots = self.keep_snapshots.unwrap_or(new.keep_snapshots);
@@ -143,14 +144,19 @@ mod tests {
         let new = set(words).expect("arguments").over(old.clone()).expect("settings");
         let macros: Vec<_> = new.macros.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(macros, [("dist", ".x1"), ("vendor", "ACME")]);
-        assert_eq!((&new.with[..], &new.without[..]), (&["tests".to_owned()][..], &["lto".to_owned(), "docs".to_owned()][..]));
+        assert_eq!(
+            (&new.with[..], &new.without[..]),
+            (&["tests".to_owned()][..], &["lto".to_owned(), "docs".to_owned()][..])
+        );
         assert_eq!((new.priority, new.keep_snapshots, new.gzip), (40, 3, true));
         assert_eq!(new.may_replace, ["lib*"]);
         assert_eq!(new.profile, old.profile, "nobody named it");
         let back = set("--drop-condition tests --may-not-replace lib* --gzip no");
         let back = back.expect("arguments").over(new).expect("settings");
         assert!(back.with.is_empty() && back.may_replace.is_empty() && !back.gzip);
-        assert!(set("").expect("none").is_nothing() && !set("--gzip no").expect("one").is_nothing());
+        assert!(
+            set("").expect("none").is_nothing() && !set("--gzip no").expect("one").is_nothing()
+        );
         assert!(set("--macro dist").is_err() && set("--priority 0").is_err());
     }
 

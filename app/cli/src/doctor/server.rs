@@ -63,7 +63,8 @@ fn folder(folder: &Path) -> Finding {
     let own = rustix::process::geteuid().as_raw();
     if about.uid() != own {
         let found = format!("{shown} belongs to user {}, and this is {own}", about.uid());
-        let mend = format!("run it as the service's user: sudo -u '#{}' kiln doctor …", about.uid());
+        let mend =
+            format!("run it as the service's user: sudo -u '#{}' kiln doctor …", about.uid());
         return Finding::missing(WHAT, found, mend);
     }
     match about.mode() & 0o022 {
@@ -187,11 +188,13 @@ fn schema(look: &Look, kind: &str) -> Finding {
             Finding::fine(WHAT, format!("{kind}, schema {schema}, as this program has it"))
         }
         Some(schema) if schema > known => {
-            let found = format!("{kind}, schema {schema}: newer than this program, which has {known}");
+            let found =
+                format!("{kind}, schema {schema}: newer than this program, which has {known}");
             Finding::missing(WHAT, found, "run the kiln that the service runs")
         }
         Some(schema) => {
-            let found = format!("{kind}, schema {schema}: older than this program, which has {known}");
+            let found =
+                format!("{kind}, schema {schema}: older than this program, which has {known}");
             Finding::weaker(WHAT, found, "back it up; then 'kiln up' brings it up to date")
         }
         None => Finding::weaker(WHAT, format!("{kind}, empty"), "'kiln up' fills it"),
@@ -288,7 +291,8 @@ fn encrypted(url: &str) -> Finding {
             Finding::fine(WHAT, "none, and it is reached from this host alone")
         }
         false => {
-            let mend = "put a proxy with a certificate before it, and say so: kiln up --url https://…";
+            let mend =
+                "put a proxy with a certificate before it, and say so: kiln up --url https://…";
             Finding::missing(WHAT, "passwords and tokens go over the network as they are", mend)
         }
     }

@@ -11,8 +11,8 @@ use kiln_parse::rpmfile::Facts;
 use kiln_store::{BuildRecord, BuildsAsked};
 use kiln_wire::worker::{Source, SourceFile};
 use serde::Deserialize;
-use utoipa::IntoParams;
 use tokio::sync::broadcast::error::RecvError;
+use utoipa::IntoParams;
 
 use super::{page_size, views, words};
 use crate::bodies::Taken;

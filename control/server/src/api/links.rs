@@ -23,7 +23,8 @@ pub(crate) async fn make(
 ) -> Answer<(StatusCode, Json<PasswordLink>)> {
     let user = accounts::find(&app, &name).await?;
     if user.disabled_at.is_some() {
-        let refused = Refused::caller(StatusCode::CONFLICT, format!("the account {name} is disabled"));
+        let refused =
+            Refused::caller(StatusCode::CONFLICT, format!("the account {name} is disabled"));
         return Err(refused.with_hint("enable it first: 'kiln user enable NAME'"));
     }
     let (ticket, expires_at) = app.access.link_for(&user.name, LIFE, app.now()).await?;

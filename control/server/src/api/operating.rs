@@ -4,7 +4,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use kiln_api::{Audited, Enrolment, EnrolmentAsked, Page, Queue, Service, Stats, Worker, WorkerChange};
+use kiln_api::{
+    Audited, Enrolment, EnrolmentAsked, Page, Queue, Service, Stats, Worker, WorkerChange,
+};
 use kiln_model::WorkerName;
 use kiln_store::{TicketKind, WorkerState};
 use serde::Deserialize;
