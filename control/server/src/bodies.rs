@@ -30,6 +30,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Taken<T> {
         if has_nul(&bytes) {
             return Err(Refused::wrong("a text with a NUL in it, which no text has"));
         }
+        // A list would be taken for an object's fields in their order, which nobody means.
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(Refused::wrong("not the JSON that is due here, which is an object"));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             Refused::wrong(Foreign::new(&format!("not the JSON that is due here: {error}")))
         })

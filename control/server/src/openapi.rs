@@ -42,6 +42,8 @@ pub fn document() -> OpenApi {
     let mut paths = PathsBuilder::new();
     let problem = Shape::of::<kiln_api::Problem>();
     let mut schemas = problem.named;
+    // Of what stands in a page of a list alone, utoipa tells no name.
+    schemas.extend(Shape::of::<kiln_api::Audited>().named);
     for route in routes().into_iter().filter(|route| route.path.starts_with("/api/")) {
         for shape in [&route.takes, &route.gives].into_iter().flatten() {
             schemas.extend(shape.named.iter().cloned());

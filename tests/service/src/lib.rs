@@ -238,6 +238,20 @@ impl Service {
         Ok((status.parse()?, serde_json::from_str(answer).unwrap_or(Value::Null)))
     }
 
+    /// What is at a path, as text.
+    pub fn text(&self, path: &str, secret: &str) -> Result<String> {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-f", "-H", &format!("Authorization: Bearer {secret}")]);
+        let output = curl.arg(format!("{}{path}", self.url)).output()?;
+        ensure!(output.status.success(), "{path}: {}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Where its data are.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// The ground that it stands on.
     pub fn ground(&self) -> &Ground {
         &self.ground
