@@ -39,6 +39,7 @@ test-all: test
 bench:
 	@scripts/setup bench
 	@scripts/bench
+	@scripts/load
 
 check:
 	@scripts/setup demo

@@ -6,6 +6,7 @@ pub(crate) mod operating;
 pub(crate) mod projects;
 pub(crate) mod repos;
 pub(crate) mod servers;
+mod settings;
 pub(crate) mod submit;
 pub(crate) mod sweep;
 pub(crate) mod workers;

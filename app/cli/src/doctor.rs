@@ -1,7 +1,9 @@
 //! `kiln doctor`: what this host offers and lacks, each with the command that mends it.
 
 mod checks;
+mod server;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use console::style;
@@ -13,6 +15,18 @@ use crate::folders::Folders;
 /// What `kiln doctor` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
+    /// Look at the service whose data are in this folder, in place of what builds need of a host
+    #[arg(long, value_name = "DIR")]
+    server_folder: Option<PathBuf>,
+
+    /// Its database, where it is not an SQLite file in that folder
+    #[arg(long, value_name = "URL", env = "KILN_DATABASE", hide_env_values = true)]
+    database: Option<String>,
+
+    /// Where it is reached, to be looked at as its users see it
+    #[arg(long, value_name = "URL", env = "KILN_URL")]
+    url: Option<String>,
+
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -69,8 +83,17 @@ impl Finding {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let folders = Folders::find()?;
-    let findings = checks::all(&folders);
+    let findings = match &arguments.server_folder {
+        Some(folder) => {
+            let Arguments { database, url, .. } = arguments;
+            server::all(&server::Asked {
+                folder,
+                database: database.as_deref(),
+                url: url.as_deref(),
+            })?
+        }
+        None => checks::all(&Folders::find()?),
+    };
     let works = findings.iter().all(|finding| finding.standing != Standing::Missing);
     if arguments.json {
         let text = serde_json::to_string_pretty(&findings);
@@ -78,9 +101,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     } else {
         findings.iter().for_each(tell);
         println!();
-        match works {
-            true => println!("kiln works on this host."),
-            false => println!("kiln does not work on this host until what is missing is mended."),
+        match (works, &arguments.server_folder) {
+            (true, None) => println!("kiln works on this host."),
+            (true, Some(_)) => println!("The service has what it needs."),
+            (false, _) => println!("It does not work until what is missing is mended."),
         }
     }
     Ok(if works { ExitCode::SUCCESS } else { ExitCode::from(2) })

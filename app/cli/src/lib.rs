@@ -36,6 +36,7 @@ mod doctor;
 mod failure;
 mod folders;
 mod given_lock;
+mod host;
 mod local;
 mod lock;
 mod mock_facts;

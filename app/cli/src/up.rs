@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
 use kiln_access::Access;
 use kiln_cas::Cas;
 use kiln_flow::{Event, Publisher, PublisherSettings, Relay, Sweep};
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use crate::control::{Parts, SpawnSigner, now, open_flow};
 use crate::failure::{Failure, doing};
 use crate::folders::Folders;
+use crate::host;
 use crate::local::refuse_root;
 use crate::target::every_target;
 
@@ -100,6 +102,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     refuse_root()?;
     begin_log(arguments.log_json);
+    host::prepare();
     let folders = Folders::find()?;
     let _in_use = folders.in_use()?;
     let runtime = tokio::runtime::Runtime::new().map_err(doing("starting the runtime"))?;
@@ -138,7 +141,15 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
         }
     };
     println!("kiln is up: {url}");
+    host::tell("READY=1");
     let mut stopped = stop.clone();
+    // What is written goes out at once: where an answer is two pieces, the second would wait for
+    // the other side to say that it has the first, which it does after 40 ms.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection stays as it is");
+        }
+    });
     let server = axum::serve(listener, router(Arc::clone(&service)))
         .with_graceful_shutdown(async move { drop(stopped.wait_for(|stop| *stop).await) });
     if let Some(crew) = crew {
@@ -288,6 +299,7 @@ pub(crate) fn watch_signals() -> Result<watch::Receiver<bool>, Failure> {
             _ = terminate.recv() => {}
         }
         told.send_replace(true);
+        host::tell("STOPPING=1");
         tracing::info!("stopping: attempts under way are ended; again to stop at once");
         tokio::select! {
             _ = interrupt.recv() => {}

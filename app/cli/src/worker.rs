@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::failure::{Failure, doing};
 use crate::folders::Folders;
 use crate::local::{SLOTS, refuse_root};
-use crate::{client, role, up};
+use crate::{client, host, role, up};
 
 /// What `kiln worker` takes.
 #[derive(Debug, clap::Args)]
@@ -75,6 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 fn work_for(arguments: &Run) -> Result<ExitCode, Failure> {
     refuse_root()?;
     up::begin_log(arguments.log_json);
+    host::prepare();
     let folders = Folders::find()?;
     let _in_use = folders.in_use()?;
     let runtime = tokio::runtime::Runtime::new().map_err(doing("starting the runtime"))?;
@@ -84,6 +85,7 @@ fn work_for(arguments: &Run) -> Result<ExitCode, Failure> {
         stop_of(arguments.credential_stdin)?
     };
     let settings = settings(arguments, &folders, link, stop)?;
+    host::tell("READY=1");
     runtime.block_on(work(settings))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -28,6 +28,9 @@ pub struct ProjectSettings {
     /// For how many days sources, results and logs of a build are kept none of whose packages is
     /// in a snapshot that is kept.
     pub keep_days: u32,
+    /// Whether metadata are packed with gzip and not with zstd, which readers of before 2018 or so
+    /// cannot read. One `repomd.xml` names one of them.
+    pub gzip: bool,
 }
 
 impl Default for ProjectSettings {
@@ -42,6 +45,7 @@ impl Default for ProjectSettings {
             may_replace: Vec::new(),
             keep_snapshots: 20,
             keep_days: 90,
+            gzip: false,
         }
     }
 }

@@ -210,6 +210,33 @@ impl Access {
         subject.ok_or(AccessError::Ticket)
     }
 
+    /// Makes a link by which the password of an account is set; those made before are good no more.
+    pub async fn link_for(
+        &self,
+        name: &str,
+        life: i64,
+        now: i64,
+    ) -> Result<(Secret, i64), AccessError> {
+        self.store.void_tickets(TicketKind::Password, name, now).await?;
+        self.make_ticket(TicketKind::Password, name, life, now).await
+    }
+
+    /// Sets the password of the account that a link was made for. Its sessions and tokens end.
+    pub async fn password_by_link(
+        &self,
+        ticket: &str,
+        password: &str,
+        now: i64,
+    ) -> Result<UserRecord, AccessError> {
+        // Before the ticket: a password that is too short doesn't use it up.
+        let hash = hash_password(password).await?;
+        let name = self.use_ticket(TicketKind::Password, ticket, now).await?;
+        let user = self.store.user(&name).await?.filter(|user| user.disabled_at.is_none());
+        let user = user.ok_or(AccessError::Ticket)?;
+        self.store.set_password(user.id, &hash, now).await?;
+        Ok(user)
+    }
+
     /// Makes the first operator, by the ticket that the service printed.
     pub async fn first_operator(
         &self,
@@ -238,6 +265,31 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(&folder.path().join("kiln.db")).await.expect("opened");
         (folder, Access::new(store))
+    }
+
+    #[tokio::test]
+    async fn a_link_sets_a_password_once_and_a_newer_one_ends_it() {
+        let (_folder, access) = access().await;
+        let name = "bob".parse().expect("a name");
+        let bob = NewUser { name, password: None, is_operator: false, subject: None };
+        let bob = access.store.make_user(&bob, 0).await.expect("made");
+        let (old, _) = access.link_for("bob", 1000, 0).await.expect("made");
+        let (new, _) = access.link_for("bob", 1000, 0).await.expect("made");
+        let set = |link: &Secret, password: &'static str, now| {
+            let (access, ticket) = (access.clone(), link.text().to_owned());
+            async move { access.password_by_link(&ticket, password, now).await }
+        };
+        let ended = set(&old, "correct horse", 1).await;
+        assert!(matches!(ended, Err(AccessError::Ticket)), "a newer one was made");
+        let short = set(&new, "short", 1).await;
+        assert!(matches!(short, Err(AccessError::Password(_))));
+        assert_eq!(set(&new, "correct horse", 2).await.expect("set").id, bob, "not used up");
+        let again = set(&new, "another horse", 3).await;
+        assert!(matches!(again, Err(AccessError::Ticket)), "it is good once");
+        access.by_password("bob", "correct horse", 4).await.expect("let in");
+        let (late, _) = access.link_for("bob", 1000, 4).await.expect("made");
+        access.store.set_disabled(bob, Some(5)).await.expect("disabled");
+        assert!(matches!(set(&late, "correct horse", 6).await, Err(AccessError::Ticket)));
     }
 
     #[tokio::test]

@@ -20,8 +20,10 @@ pub struct OperatorAsked {
     /// The secret of the link.
     pub ticket: String,
     /// The account's name.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9_+-]|[.][a-z0-9_+-])*$", max_length = 63)]
     pub name: String,
     /// Its password: at least 10 characters.
+    #[schema(min_length = 10, max_length = 1024)]
     pub password: String,
 }
 
@@ -32,6 +34,7 @@ pub struct NewPassword {
     /// The present one.
     pub old: String,
     /// The new one: at least 10 characters.
+    #[schema(min_length = 10, max_length = 1024)]
     pub new: String,
 }
 
@@ -53,8 +56,10 @@ pub struct TokenAsked {
     /// What its owner calls it.
     pub label: String,
     /// What it may be used for: read, build or all.
+    #[schema(pattern = "^(read|build|all)$")]
     pub scope: String,
     /// For how long it is good.
+    #[schema(minimum = 1, maximum = 366)]
     pub days: u32,
 }
 
@@ -93,8 +98,9 @@ pub struct Token {
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// Its name.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9_+-]|[.][a-z0-9_+-])*$", max_length = 63)]
     pub name: String,
-    /// Its password; without one the answer has a link by which its owner sets it.
+    /// Its password; without one it has none until its owner sets it by a link.
     #[serde(default)]
     pub password: Option<String>,
     /// Whether it may do everything.
@@ -113,6 +119,28 @@ pub struct User {
     pub is_disabled: bool,
     /// When it was made, in milliseconds since 1970.
     pub made_at: i64,
+}
+
+/// A one-time link by which somebody sets the password of an account. It is told once.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PasswordLink {
+    /// Where a browser sets it.
+    pub url: String,
+    /// Its secret, for programs.
+    pub ticket: String,
+    /// Until when it is good, in milliseconds since 1970.
+    pub expires_at: i64,
+}
+
+/// A password that is set by a link; the answer is a [`TokenMade`].
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordByLink {
+    /// The secret of the link.
+    pub ticket: String,
+    /// The password: at least 10 characters.
+    #[schema(min_length = 10, max_length = 1024)]
+    pub password: String,
 }
 
 /// What an operator changes of an account; what is left out stays.

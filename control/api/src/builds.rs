@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct UploadAsked {
     /// What its bytes must hash to: `sha256:…`.
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     pub digest: String,
     /// Their number.
     pub size: u64,

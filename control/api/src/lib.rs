@@ -14,14 +14,14 @@ mod projects;
 mod repos;
 
 pub use accounts::{
-    LoginAsked, Me, NewPassword, NewUser, OperatorAsked, Token, TokenAsked, TokenMade, User,
-    UserChange,
+    LoginAsked, Me, NewPassword, NewUser, OperatorAsked, PasswordByLink, PasswordLink, Token,
+    TokenAsked, TokenMade, User, UserChange,
 };
 pub use builds::{
     Artifact, Build, BuildAsked, BuildsMade, Given, Job, Page, Stage, Upload, UploadAsked, Wait,
 };
 pub use operating::{
-    Audited, Enrolment, EnrolmentAsked, Problem, Queue, Stats, SweepAsked, Swept, Worker,
+    Audited, Enrolment, EnrolmentAsked, Problem, Queue, Service, Stats, SweepAsked, Swept, Worker,
     WorkerChange,
 };
 pub use projects::{

@@ -42,6 +42,7 @@ pub struct Worker {
 #[serde(deny_unknown_fields)]
 pub struct WorkerChange {
     /// active, draining or aside.
+    #[schema(pattern = "^(active|draining|aside)$")]
     pub state: String,
 }
 
@@ -50,6 +51,7 @@ pub struct WorkerChange {
 #[serde(deny_unknown_fields)]
 pub struct EnrolmentAsked {
     /// What it will be called.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9_+-]|[.][a-z0-9_+-])*$", max_length = 63)]
     pub name: String,
 }
 
@@ -121,6 +123,15 @@ pub struct Queue {
     pub leased: i64,
     /// For how long the first of them has waited, in seconds.
     pub oldest_s: i64,
+}
+
+/// What this service is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Service {
+    /// The version of its program.
+    pub version: String,
+    /// Where it takes itself to be reached: what it gives out as addresses begins so.
+    pub url: String,
 }
 
 /// How the service does.

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct ProjectAsked {
     /// Its name.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9_+-]|[.][a-z0-9_+-])*$", max_length = 63)]
     pub name: String,
     /// One line that says what it is.
     #[serde(default)]
@@ -89,6 +90,7 @@ pub struct Member {
 #[serde(deny_unknown_fields)]
 pub struct MemberChange {
     /// reader, packager or maintainer.
+    #[schema(pattern = "^(reader|packager|maintainer)$")]
     pub role: String,
 }
 

@@ -32,6 +32,7 @@ use kiln_wire::worker::{Ending, Lease, ResolveRequest, Resolved, Settings, Sourc
 
 use crate::accept::{self, AcceptError};
 use crate::events::{Event, Events};
+use crate::line;
 use crate::logs::Logs;
 use crate::share;
 
@@ -69,6 +70,7 @@ pub struct Flow {
     seen: Arc<Mutex<BTreeMap<(String, Digest), Snapshot>>>,
     own: Arc<Mutex<Vec<Own>>>,
     pub(crate) events: Events,
+    pub(crate) line: line::Known,
 }
 
 /// A repository of the packager's own, which takes part besides those of the target.
@@ -151,6 +153,9 @@ pub enum FlowError {
         #[source]
         source: GivenLockError,
     },
+    /// A thread of ours was lost.
+    #[error("checking a claim: {0}")]
+    Lost(String),
 }
 
 /// What is wrong with a lock that a build was to be made on.
@@ -173,6 +178,7 @@ impl Faulty for FlowError {
             Self::Resolve(error) => error.fault(),
             Self::Accept(error) => error.fault(),
             Self::NoTarget(_) | Self::NoProfile { .. } | Self::Lock { .. } => Fault::Caller,
+            Self::Lost(_) => Fault::Kiln,
         }
     }
 
@@ -188,6 +194,7 @@ impl Faulty for FlowError {
                 Some(format!("'kiln target show {target}' shows its profiles"))
             }
             Self::Lock { .. } => Some("'kiln lock' makes one for this target".to_owned()),
+            Self::Lost(_) => None,
         }
     }
 }
@@ -208,6 +215,7 @@ impl Flow {
             seen: Arc::default(),
             own: Arc::default(),
             events: Events::default(),
+            line: line::Known::default(),
         }
     }
 

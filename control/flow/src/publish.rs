@@ -115,8 +115,7 @@ impl Publisher {
         }
         let _alone = self.flow.store.turn(Work::Publish).await?;
         let mut repos: BTreeMap<Repo, Vec<JobRecord>> = BTreeMap::new();
-        for id in self.flow.store.unpublished().await? {
-            let job = self.flow.store.job(id).await?;
+        for job in self.flow.store.unpublished().await? {
             let Some(project) = job.project else { continue };
             repos.entry((project, job.settings.target.to_string())).or_default().push(job);
         }
@@ -270,7 +269,7 @@ impl Publisher {
         listed: &[Listed],
     ) -> Result<Generation, PublishFailure> {
         let revision = (self.flow.now() / 1000).unsigned_abs();
-        let options = WriteOptions { revision, gzip: false };
+        let options = WriteOptions { revision, gzip: project.settings.gzip };
         let (listed, records, chunks) =
             (listed.to_vec(), self.records.clone(), self.chunks.clone());
         let cas = self.flow.cas.clone();

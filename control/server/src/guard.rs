@@ -54,6 +54,11 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Result<Response, Refused> {
     let Guard { app, need, about } = guard;
+    // One of the databases can't keep such a text, so that nothing is called that.
+    let is_nul = request.uri().query().is_some_and(|query| query.contains("%00"));
+    if is_nul || params.iter().any(|(_, value)| value.contains('\0')) {
+        return Err(Refused::wrong("a text with a NUL in it, which no text has"));
+    }
     let (secret, is_cookie) = secret_of(request.headers());
     if is_cookie && !request.method().is_safe() {
         same_site(&app, request.method(), request.headers())?;

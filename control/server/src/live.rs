@@ -9,6 +9,7 @@ use kiln_flow::{Event, Listener};
 use kiln_model::{JobId, JobState, LeaseKey};
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
+use utoipa::IntoParams;
 
 use crate::bodies::harmless;
 use crate::problem::{Answer, Refused};
@@ -18,7 +19,7 @@ use crate::service::App;
 const PIECE: u64 = 64 << 10;
 
 /// Which part of a log.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LogAsked {
     /// From which byte on.

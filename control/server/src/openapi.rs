@@ -5,8 +5,8 @@ use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, Para
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, Content, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem,
-    PathsBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, Type,
+    ComponentsBuilder, Content, InfoBuilder, KnownFormat, ObjectBuilder, OpenApi, OpenApiBuilder,
+    PathItem, PathsBuilder, Ref, RefOr, Required, ResponseBuilder, Schema, SchemaFormat, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -42,6 +42,8 @@ pub fn document() -> OpenApi {
     let mut paths = PathsBuilder::new();
     let problem = Shape::of::<kiln_api::Problem>();
     let mut schemas = problem.named;
+    // Of what stands in a page of a list alone, utoipa tells no name.
+    schemas.extend(Shape::of::<kiln_api::Audited>().named);
     for route in routes().into_iter().filter(|route| route.path.starts_with("/api/")) {
         for shape in [&route.takes, &route.gives].into_iter().flatten() {
             schemas.extend(shape.named.iter().cloned());
@@ -64,13 +66,11 @@ pub fn document() -> OpenApi {
 fn operation(route: &Route) -> utoipa::openapi::path::Operation {
     let mut operation = OperationBuilder::new().summary(Some(route.summary));
     for name in names_in(route.path) {
-        let is_number = matches!(name, "build" | "job" | "id");
-        let kind = if is_number { Type::Integer } else { Type::String };
         let parameter = ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
-            .schema(Some(ObjectBuilder::new().schema_type(kind)));
+            .schema(Some(named(route.path, name)));
         operation = operation.parameter(parameter);
     }
     if route.is_once {
@@ -82,15 +82,25 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
             .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(128))));
         operation = operation.parameter(parameter);
     }
+    for parameter in &route.asks {
+        operation = operation.parameter(parameter.clone());
+    }
     if let Some(shape) = &route.takes {
         let body = RequestBodyBuilder::new()
             .content("application/json", Content::new(Some(shape.here.clone())))
             .required(Some(Required::True));
         operation = operation.request_body(Some(body.build()));
     }
+    if let Some(kind) = route.sends {
+        let body = RequestBodyBuilder::new().content(kind, Content::new(None::<RefOr<Schema>>));
+        operation = operation.request_body(Some(body.required(Some(Required::True)).build()));
+    }
     let mut good = ResponseBuilder::new().description("It is done.");
     if let Some(shape) = &route.gives {
         good = good.content("application/json", Content::new(Some(shape.here.clone())));
+    }
+    if let Some(kind) = route.answers {
+        good = good.content(kind, Content::new(None::<RefOr<Schema>>));
     }
     let problem = Content::new(Some(RefOr::<Schema>::Ref(Ref::from_schema_name("Problem"))));
     let refused = ResponseBuilder::new()
@@ -102,6 +112,26 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
         operation = operation.security(token);
     }
     operation.build()
+}
+
+/// What a name in a path stands for.
+fn named(path: &str, name: &str) -> ObjectBuilder {
+    const NAME: &str = "^[a-z0-9]([a-z0-9_+-]|[.][a-z0-9_+-])*$";
+    let text = |pattern: &str, longest| {
+        let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+        text.pattern(Some(pattern)).max_length(Some(longest))
+    };
+    match name {
+        "build" | "job" | "id" => ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64))),
+        "digest" => text("^sha256:[0-9a-f]{64}$", 71),
+        "target" => text("^[A-Za-z0-9]([.]?[A-Za-z0-9_+-])*[.]?$", 64),
+        "name" if path.contains("/logs/") => text("^(build|root)$", 5),
+        // File names of packages.
+        "name" if path.contains("/artifacts/") => text("^[A-Za-z0-9][A-Za-z0-9._+~^-]*$", 255),
+        _ => text(NAME, 63),
+    }
 }
 
 fn method_of(word: &str) -> HttpMethod {

@@ -7,7 +7,7 @@ use kiln_access::{AccessError, Denied};
 use kiln_api::Problem;
 use kiln_cas::CasError;
 use kiln_flow::{FlowError, OrderError, PublishFailure};
-use kiln_model::{Fault, Faulty, Report};
+use kiln_model::{Fault, Faulty, Foreign, Report};
 use kiln_store::StoreError;
 
 /// A request that was refused.
@@ -92,6 +92,38 @@ impl IntoResponse for Refused {
         }
         response
     }
+}
+
+/// The most of a refusal's text that is looked at.
+const TEXT: usize = 4096;
+
+/// What was refused before a handler saw it, as a number that is none or a method that is not
+/// known, told as everything else that is refused.
+pub(crate) async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_refusal = status.is_client_error() || status.is_server_error();
+    if !is_refusal || response.extensions().get::<Problem>().is_some() {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, TEXT).await.unwrap_or_default();
+    let said = String::from_utf8_lossy(&bytes);
+    let text = match said.trim() {
+        "" => status.canonical_reason().unwrap_or("refused").to_lowercase(),
+        said => Foreign::new(said).as_str().to_owned(),
+    };
+    let mut refused = Refused::caller(status, text);
+    if status.is_server_error() {
+        refused.report.fault = Fault::Kiln;
+    }
+    let mut told = refused.into_response();
+    for (name, value) in &parts.headers {
+        // What else it says stays: which methods there are, how long a file is.
+        if ![header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name) {
+            told.headers_mut().insert(name, value.clone());
+        }
+    }
+    told
 }
 
 /// The status of a fault where nothing more is known.

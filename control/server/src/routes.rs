@@ -3,16 +3,18 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use kiln_access::Need;
 use kiln_api as api;
 use kiln_model::{Role, Scope};
-use utoipa::ToSchema;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
 
-use crate::api::{accounts, builds, jobs, operating, projects, repositories, uploads};
+use crate::api::{accounts, builds, jobs, links, operating, projects, repositories, uploads};
 use crate::guard::{Guard, guard};
 use crate::openapi::Shape;
+use crate::problem::as_problem;
 use crate::service::App;
 use crate::{live, pages, repos, workers};
 
@@ -45,6 +47,11 @@ pub struct Route {
     pub(crate) gives: Option<Shape>,
     /// Whether it takes an idempotency key.
     pub(crate) is_once: bool,
+    /// What may stand behind the question mark.
+    pub(crate) asks: Vec<Parameter>,
+    /// The type of what is sent or answered, where it is not JSON.
+    pub(crate) sends: Option<&'static str>,
+    pub(crate) answers: Option<&'static str>,
     handler: MethodRouter<App>,
 }
 
@@ -73,6 +80,9 @@ fn of_accounts() -> Vec<Route> {
         post("/api/v1/login", ANYONE, accounts::login, "Sign in: a password for a token")
             .takes::<api::LoginAsked>()
             .gives::<api::TokenMade>(),
+        post("/api/v1/password", ANYONE, links::set_password, "Set a password by a link")
+            .takes::<api::PasswordByLink>()
+            .gives::<api::TokenMade>(),
         get("/api/v1/me", READ, accounts::me, "Who asks").gives::<api::Me>(),
         put("/api/v1/me/password", OWN, accounts::set_password, "Change one's password")
             .takes::<api::NewPassword>(),
@@ -88,6 +98,8 @@ fn of_accounts() -> Vec<Route> {
         patch("/api/v1/users/{name}", OPERATOR, accounts::change_user, "Change an account")
             .takes::<api::UserChange>()
             .gives::<api::User>(),
+        post("/api/v1/users/{name}/link", OPERATOR, links::make, "Make a link to set a password")
+            .gives::<api::PasswordLink>(),
     ]
 }
 
@@ -101,6 +113,7 @@ fn of_projects() -> Vec<Route> {
         get("/api/v1/targets", ANYONE, projects::targets, "What can be built for")
             .gives::<Vec<api::TargetSummary>>(),
         get("/api/v1/projects", ANYONE, projects::list, "The projects that one may see")
+            .asks::<projects::PageAsked>()
             .gives::<api::Page<api::Project>>(),
         post("/api/v1/projects", OWN, projects::make, "Make a project")
             .once()
@@ -135,6 +148,8 @@ fn of_builds() -> Vec<Route> {
             .takes::<api::UploadAsked>()
             .gives::<api::Upload>(),
         put("/api/v1/uploads/{digest}", BUILD, uploads::go_on, "Send bytes of an upload")
+            .asks::<uploads::At>()
+            .sends("application/octet-stream")
             .gives::<api::Upload>(),
         post(OF_PROJECT, PACKAGER, builds::submit, "Submit builds")
             .project()
@@ -142,9 +157,11 @@ fn of_builds() -> Vec<Route> {
             .takes::<api::BuildAsked>()
             .gives::<api::BuildsMade>(),
         get("/api/v1/builds", ANYONE, builds::list, "The builds that one may see")
+            .asks::<builds::ListAsked>()
             .gives::<api::Page<api::Build>>(),
         get("/api/v1/builds/{build}", READER, builds::show, "A build, perhaps waiting for news")
             .about(About::Build)
+            .asks::<builds::ShowAsked>()
             .gives::<api::Build>(),
         post("/api/v1/builds/{build}/cancel", PACKAGER, builds::cancel, "Cancel a build")
             .about(About::Build)
@@ -157,9 +174,15 @@ fn of_builds() -> Vec<Route> {
             .once()
             .gives::<api::Build>(),
         get("/api/v1/jobs/{job}/logs/{name}", READER, live::log, "A log, perhaps as it grows")
-            .about(About::Job),
-        get("/api/v1/jobs/{job}/lock", READER, jobs::lock, "The lock of a job").about(About::Job),
-        get(ARTIFACT, READER, jobs::artifact, "What a job made").about(About::Job),
+            .about(About::Job)
+            .asks::<live::LogAsked>()
+            .answers("text/plain"),
+        get("/api/v1/jobs/{job}/lock", READER, jobs::lock, "The lock of a job")
+            .about(About::Job)
+            .answers("application/json"),
+        get(ARTIFACT, READER, jobs::artifact, "What a job made")
+            .about(About::Job)
+            .answers("application/x-rpm"),
     ]
 }
 
@@ -176,10 +199,14 @@ fn of_operating() -> Vec<Route> {
             .takes::<api::SweepAsked>()
             .gives::<api::Swept>(),
         get("/api/v1/audit", OPERATOR, operating::audit, "Who did what")
+            .asks::<operating::AuditAsked>()
             .gives::<api::Page<api::Audited>>(),
         get("/api/v1/stats", ANYONE, operating::stats, "How the service does")
             .gives::<api::Stats>(),
-        get("/api/v1/openapi.json", ANYONE, operating::openapi, "This description"),
+        get("/api/v1/service", ANYONE, operating::service, "What this service is")
+            .gives::<api::Service>(),
+        get("/api/v1/openapi.json", ANYONE, operating::openapi, "This description")
+            .answers("application/json"),
         get("/health", ANYONE, operating::health, "Whether the service runs"),
         get("/ready", ANYONE, operating::ready, "Whether it can do its work"),
         get("/metrics", ANYONE, operating::metrics, "Figures for Prometheus"),
@@ -220,7 +247,7 @@ fn of_workers() -> Vec<Route> {
 
 /// Pages for whoever comes by.
 fn of_visitors() -> Vec<Route> {
-    use pages::{account, assets, projects, queue, start};
+    use pages::{account, assets, links, projects, queue, start};
     vec![
         get("/", ANYONE, start::start, "What is being built"),
         get("/assets/{digest}/{name}", ANYONE, assets::asset, "Style and scripts"),
@@ -229,6 +256,8 @@ fn of_visitors() -> Vec<Route> {
         post("/logout", ANYONE, account::logout, "Sign out"),
         get("/welcome", ANYONE, account::welcome_form, "The page of the one-time link"),
         post("/welcome", ANYONE, account::welcome, "Become the first operator"),
+        get("/set-password", ANYONE, links::form, "The page of a link to set a password"),
+        post("/set-password", ANYONE, links::set, "Set a password by a link"),
         get("/projects", ANYONE, projects::list, "The page of projects"),
         get("/queue", ANYONE, queue::show, "The page of the queue and of workers"),
     ]
@@ -260,7 +289,7 @@ fn of_pages() -> Vec<Route> {
 
 /// What the forms of pages are sent to.
 fn of_forms() -> Vec<Route> {
-    use pages::{account, builds, jobs, operate, projects, repo, submit};
+    use pages::{account, builds, jobs, links, operate, projects, repo, submit};
     const MEMBERS: &str = "/projects/{project}/members";
     const TARGETS: &str = "/projects/{project}/targets";
     const ROLLBACK: &str = "/projects/{project}/{target}/rollback";
@@ -283,6 +312,7 @@ fn of_forms() -> Vec<Route> {
             .about(About::Job),
         post("/operate/users", OPERATOR, operate::make_user, "Form: make an account"),
         post("/operate/users/{name}", OPERATOR, operate::change_user, "Form: change an account"),
+        post("/operate/users/{name}/link", OPERATOR, links::make, "Form: make a password link"),
         post("/operate/workers", OPERATOR, operate::enrol, "Form: let a worker enrol"),
         post("/operate/workers/{name}", OPERATOR, operate::change_worker, "Form: change a worker"),
     ]
@@ -297,7 +327,8 @@ pub fn router(app: App) -> Router {
         router = router.route(path, handler.layer(layer));
     }
     let faces = from_fn_with_state(app.clone(), pages::faces::faces);
-    router.fallback(pages::faces::nothing).layer(faces).with_state(app)
+    let router = router.fallback(pages::faces::nothing).layer(map_response(as_problem));
+    router.layer(faces).with_state(app)
 }
 
 impl Route {
@@ -331,6 +362,21 @@ impl Route {
         self.gives = Some(Shape::of::<T>());
         self
     }
+
+    fn asks<T: IntoParams>(mut self) -> Self {
+        self.asks = T::into_params(|| Some(ParameterIn::Query));
+        self
+    }
+
+    fn sends(mut self, kind: &'static str) -> Self {
+        self.sends = Some(kind);
+        self
+    }
+
+    fn answers(mut self, kind: &'static str) -> Self {
+        self.answers = Some(kind);
+        self
+    }
 }
 
 /// Makes the function for a method.
@@ -350,6 +396,9 @@ macro_rules! method {
                 takes: None,
                 gives: None,
                 is_once: false,
+                asks: Vec::new(),
+                sends: None,
+                answers: None,
                 handler: on(MethodFilter::$filter, handler),
             }
         }

@@ -6,6 +6,9 @@ use kiln_flow::{Flow, Publisher};
 use kiln_model::{Digest, LeaseKey, Limits};
 use kiln_store::{Caps, Deed, Store};
 
+/// How many workers look for something to do at once: what wakes one wakes all, and few get it.
+const LEASING: usize = 8;
+
 /// What a service is told by its operator.
 #[derive(Debug, Clone)]
 pub struct ServiceSettings {
@@ -33,6 +36,8 @@ pub struct Service {
     pub settings: ServiceSettings,
     /// What each lease's worker may fetch: what its locks name, and its sources.
     pub(crate) granted: Mutex<BTreeMap<LeaseKey, Arc<BTreeSet<Digest>>>>,
+    /// Workers that look for something to do, a few at a time.
+    pub(crate) leasing: tokio::sync::Semaphore,
 }
 
 /// What handlers are given.
@@ -46,7 +51,8 @@ impl Service {
         access: Access,
         settings: ServiceSettings,
     ) -> Self {
-        Self { flow, publisher, access, settings, granted: Mutex::default() }
+        let (granted, leasing) = (Mutex::default(), tokio::sync::Semaphore::new(LEASING));
+        Self { flow, publisher, access, settings, granted, leasing }
     }
 
     pub(crate) fn store(&self) -> &Store {

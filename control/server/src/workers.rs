@@ -32,6 +32,9 @@ use crate::service::App;
 /// How long a worker waits for something to do before it asks again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For so many milliseconds a worker that was heard of counts as just heard of.
+const SEEN: i64 = 5_000;
+
 /// The most bytes of one piece of a log.
 const PIECE: usize = 1 << 20;
 
@@ -77,11 +80,11 @@ pub(crate) async fn lease(
         let Some(worker) = still(&app, &asker).await? else {
             return Ok(Json(LeaseAnswer { lease: None, is_draining: true }));
         };
-        let version = kiln_model::Foreign::capped(&asked.version, 64);
-        let slots = i64::from(asked.slots.min(10_000));
-        app.store().saw_worker(&worker.name, slots, version.as_str(), app.now()).await?;
+        saw(&app, &worker, &asked).await?;
         let ability = Ability { arch: worker.arch };
+        let turn = app.leasing.acquire().await;
         let leased = app.flow.lease_next(&worker.name, &ability, app.settings.caps).await?;
+        drop(turn);
         if leased.is_some() {
             return Ok(Json(LeaseAnswer { lease: leased, is_draining: false }));
         }
@@ -100,9 +103,20 @@ pub(crate) async fn lease(
 /// The worker as it stands now, if it may be given something to do.
 async fn still(app: &App, asker: &Asker) -> Answer<Option<WorkerRecord>> {
     let name = worker_of(asker)?;
-    let workers = app.store().workers().await?;
-    let worker = workers.into_iter().find(|one| one.name == name);
+    let worker = app.store().worker(name).await?;
     Ok(worker.filter(|one| one.state == WorkerState::Active))
+}
+
+/// Notes that a worker was heard of: often enough to tell that it is there, and not a write for
+/// each of its slots each time that something is queued.
+async fn saw(app: &App, worker: &WorkerRecord, asked: &LeaseRequest) -> Answer<()> {
+    let version = kiln_model::Foreign::capped(&asked.version, 64);
+    let slots = i64::from(asked.slots.min(10_000));
+    let is_known = worker.slots == slots && worker.version == version.as_str();
+    if is_known && worker.seen_at.is_some_and(|at| at + SEEN > app.now()) {
+        return Ok(());
+    }
+    Ok(app.store().saw_worker(&worker.name, slots, version.as_str(), app.now()).await?)
 }
 
 pub(crate) async fn renew(

@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyPool, AssertSqlSafe, Executor as _, SqlSafeStr as _, Transaction};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::StoreError;
 
@@ -31,6 +32,10 @@ pub struct Store {
     backend: Backend,
     /// How another process of the same database reaches it, where there can be one.
     pub(crate) url: Option<Arc<str>>,
+    /// Those of this process who want to write, in their order. SQLite lets one write at a time
+    /// and the others try again after longer and longer pauses, whoever came first, each of them
+    /// with a connection that somebody could read with.
+    turn: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +45,15 @@ enum Backend {
 }
 
 /// The schema, step by step. What has been released is never changed.
-pub(crate) const MIGRATIONS: [(i64, &str, &str); 3] = [
+pub(crate) const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "builds", include_str!("../migrations/0001_builds.sql")),
     (2, "service", include_str!("../migrations/0002_service.sql")),
     (3, "keep", include_str!("../migrations/0003_keep.sql")),
+    (20, "operate", include_str!("../migrations/0020_operate.sql")),
 ];
+
+/// The last step.
+pub(crate) const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
 /// How ids are made, in the words of each.
 const SQLITE_ID: &str = "INTEGER PRIMARY KEY AUTOINCREMENT";
@@ -64,7 +73,7 @@ impl Store {
         // Two that turn a new database to WAL at once are told that it is busy, however long
         // they would wait.
         let _opening = opening(path).await?;
-        let store = Self::connect_to(&sqlite_url(path), Backend::Sqlite).await?;
+        let store = Self::connect_to_sqlite(path, "rwc").await?;
         store.migrate().await?;
         Ok(store)
     }
@@ -75,6 +84,23 @@ impl Store {
         let store = Self::connect_to(url, Backend::Postgres).await?;
         store.migrate().await?;
         Ok(store)
+    }
+
+    /// As the database is: its schema may be any.
+    pub async fn connect_as_it_is(url: &str) -> Result<Self, StoreError> {
+        Self::connect_to(url, Backend::Postgres).await
+    }
+
+    pub(crate) async fn connect_to_sqlite(
+        path: &Path,
+        mode: &'static str,
+    ) -> Result<Self, StoreError> {
+        let url = format!("{}?mode={mode}", sqlite_url(path));
+        Self::connect_to(&url, Backend::Sqlite).await
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.backend == Backend::Postgres
     }
 
     async fn connect_to(url: &str, backend: Backend) -> Result<Self, StoreError> {
@@ -88,7 +114,7 @@ impl Store {
             }
         };
         let url = (backend == Backend::Postgres).then(|| url.into());
-        Ok(Self { pool, durable, backend, url })
+        Ok(Self { pool, durable, backend, url, turn: Arc::default() })
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
@@ -132,8 +158,17 @@ impl Store {
             Backend::Sqlite => "BEGIN IMMEDIATE",
             Backend::Postgres => "BEGIN",
         };
+        let turn = self.turn().await;
         let transaction = pool.begin_with(begin).await.map_err(failed(doing))?;
-        Ok(Write { transaction, backend: self.backend, doing })
+        Ok(Write { transaction, backend: self.backend, doing, _turn: turn })
+    }
+
+    /// Waits for this process's turn to write, where only one can.
+    async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
+        match self.backend {
+            Backend::Sqlite => Some(Arc::clone(&self.turn).lock_owned().await),
+            Backend::Postgres => None,
+        }
     }
 
     /// The store as it is at one moment: what others write meanwhile is not seen.
@@ -143,7 +178,7 @@ impl Store {
             Backend::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         let transaction = self.pool.begin_with(begin).await.map_err(failed(doing))?;
-        Ok(Moment(Write { transaction, backend: self.backend, doing }))
+        Ok(Moment(Write { transaction, backend: self.backend, doing, _turn: None }))
     }
 
     /// The only row that a question has, if it has one.
@@ -170,6 +205,7 @@ impl Store {
         doing: &'static str,
         query: Query<'_>,
     ) -> Result<u64, StoreError> {
+        let _turn = self.turn().await;
         let done = query.execute(&self.pool).await.map_err(failed(doing))?;
         Ok(done.rows_affected())
     }
@@ -227,6 +263,8 @@ pub(crate) struct Write {
     transaction: Transaction<'static, Any>,
     backend: Backend,
     doing: &'static str,
+    /// Let go of after the transaction.
+    _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Write {
@@ -314,7 +352,7 @@ fn sqlite_url(path: &Path) -> String {
             _ => write!(url, "%{byte:02X}").expect("writing to a String cannot fail"),
         }
     }
-    url + "?mode=rwc"
+    url
 }
 
 #[cfg(test)]

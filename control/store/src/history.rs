@@ -1,7 +1,7 @@
 //! What pages show of the queue: what is in it, and how it went lately.
 
-use kiln_model::{JobId, JobState, UserId};
-use sqlx::Row;
+use kiln_model::{JobId, JobState, ProjectId, UserId};
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::{Store, StoreError};
 
@@ -41,7 +41,44 @@ pub struct Ended {
     pub state: JobState,
 }
 
+/// A job that is being built, or was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// Whose.
+    pub project: ProjectId,
+    /// For what.
+    pub target: String,
+    /// When its last attempt began, in milliseconds since 1970.
+    pub began_at: i64,
+    /// When it ended; nothing where it hasn't.
+    pub ended_at: Option<i64>,
+}
+
 impl Store {
+    /// The jobs of projects that are being built, and the last `count` whose builds ended, the
+    /// newest first.
+    pub async fn ran(&self, count: i64) -> Result<Vec<Ran>, StoreError> {
+        const COLUMNS: &str = "SELECT project, target, leased_at, ended_at FROM jobs";
+        let leased = AssertSqlSafe(format!(
+            "{COLUMNS} WHERE state = 'leased' AND project IS NOT NULL AND leased_at IS NOT NULL"
+        ));
+        let ended = AssertSqlSafe(format!(
+            "{COLUMNS} WHERE ended_at IS NOT NULL AND project IS NOT NULL
+             AND leased_at IS NOT NULL AND state IN ('built', 'failed')
+             ORDER BY ended_at DESC LIMIT $1"
+        ));
+        let mut rows = self.list("listing what is being built", sqlx::query(leased)).await?;
+        let query = sqlx::query(ended).bind(count);
+        rows.extend(self.list("listing what was built", query).await?);
+        let ran = |row: &sqlx::any::AnyRow| Ran {
+            project: ProjectId(row.get("project")),
+            target: row.get("target"),
+            began_at: row.get("leased_at"),
+            ended_at: row.get("ended_at"),
+        };
+        Ok(rows.iter().map(ran).collect())
+    }
+
     /// The jobs of projects that are being built or wait, those first, as this user may see
     /// them: all where `sees_all`. At most `count`.
     pub async fn in_queue(

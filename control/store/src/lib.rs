@@ -13,6 +13,7 @@ mod history;
 mod jobs;
 mod notices;
 mod once;
+mod look;
 mod people;
 mod projects;
 mod publishing;
@@ -29,10 +30,12 @@ pub use error::StoreError;
 pub use history::{Ended, InQueue};
 pub use notices::Notices;
 pub use once::Once;
+pub use history::{Ended, InQueue, Ran};
+pub use look::Look;
 pub use people::{NewToken, NewUser, TicketKind, TokenKind, TokenRecord, UserRecord};
 pub use projects::{Member, NewProject, ProjectRecord, RepoRecord};
 pub use publishing::{NewSnapshot, Published, SnapshotRecord};
-pub use queue::{Ability, Caps, QueueFigures};
+pub use queue::{Ability, Caps, QueueFigures, Waiting};
 pub use records::{
     Accepted, Artifact, JobRecord, Kept, NewBuild, NewJob, Owner, StageRecord, Submitted,
 };

@@ -269,6 +269,19 @@ impl Store {
         self.change("making a one-time right", query).await.map(drop)
     }
 
+    /// Ends the one-time rights of a kind that were made for somebody and not used.
+    pub async fn void_tickets(
+        &self,
+        kind: TicketKind,
+        subject: &str,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let text = "UPDATE tickets SET used_at = $1
+                    WHERE kind = $2 AND subject = $3 AND used_at IS NULL";
+        let query = sqlx::query(text).bind(now).bind(kind.word()).bind(subject);
+        self.change("ending one-time rights", query).await.map(drop)
+    }
+
     /// Uses a one-time right up; whom it is for, if it was good.
     pub async fn use_ticket(
         &self,

@@ -1,11 +1,12 @@
 //! What was published: snapshots of a project's repositories.
 
 use kiln_model::{Digest, JobId, JobState, ProjectId, Report};
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use crate::database::Write;
-use crate::jobs::{end, end_followers};
+use crate::jobs::{JOB, end, end_followers, record};
+use crate::records::JobRecord;
 use crate::{Store, StoreError};
 
 /// A snapshot to be published.
@@ -70,11 +71,13 @@ pub struct SnapshotRecord {
 
 impl Store {
     /// The jobs whose packages are to be published and are not yet, the oldest first.
-    pub async fn unpublished(&self) -> Result<Vec<JobId>, StoreError> {
-        let text = "SELECT id FROM jobs
-                    WHERE state = 'built' AND publishes = 1 AND snapshot IS NULL ORDER BY id";
+    pub async fn unpublished(&self) -> Result<Vec<JobRecord>, StoreError> {
+        let text = AssertSqlSafe(format!(
+            "{JOB} WHERE jobs.state = 'built' AND jobs.publishes = 1 AND jobs.snapshot IS NULL
+             ORDER BY jobs.id"
+        ));
         let rows = self.list("looking for what is to be published", sqlx::query(text)).await?;
-        Ok(rows.iter().map(|row| JobId(row.get(0))).collect())
+        rows.iter().map(record).collect()
     }
 
     /// Publishes a snapshot: from here on it is the newest. Jobs that waited for its jobs can

@@ -6,6 +6,7 @@
 //! the others are. Within a project: higher priority first, then the older job.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use kiln_model::{JobId, JobState, LeaseKey, ProjectId};
 use sqlx::Row;
@@ -49,6 +50,19 @@ pub struct QueueFigures {
     pub oldest: Option<i64>,
 }
 
+/// A job that could begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which.
+    pub job: JobId,
+    /// Whose.
+    pub project: ProjectId,
+    /// For what.
+    pub target: String,
+    /// Whether it is begun only when nothing else can be.
+    pub is_background: bool,
+}
+
 /// What is being built, counted by whatever a cap is for.
 #[derive(Default)]
 struct Running {
@@ -57,11 +71,9 @@ struct Running {
     targets: BTreeMap<String, i64>,
 }
 
-/// Something that could be built next.
+/// A project that has something to build.
 struct Candidate {
     project: i64,
-    submitter: i64,
-    target: String,
     is_background: i64,
     served: i64,
     weight: i64,
@@ -78,19 +90,31 @@ impl Store {
         now: i64,
         until: i64,
     ) -> Result<Option<LeaseKey>, StoreError> {
+        if !self.has_ready(ability).await? {
+            return Ok(None);
+        }
         let mut write = self.write("leasing the next job").await?;
         let running = running(&mut write).await?;
         for candidate in candidates(&mut write, ability).await? {
-            if running.is_capped(&candidate, caps) {
+            if is_full(running.projects.get(&candidate.project), caps.project) {
                 continue;
             }
-            let Some(id) = first_of(&mut write, &candidate, ability).await? else { continue };
+            let first = first_of(&mut write, &candidate, ability, &running, caps).await?;
+            let Some(id) = first else { continue };
             let key = lease(&mut write, id, worker, now, until).await?;
             charge(&mut write, &candidate).await?;
             write.commit().await?;
             return Ok(Some(key));
         }
         Ok(None)
+    }
+
+    /// Whether something could begin that this worker can build: many ask, and few get something.
+    async fn has_ready(&self, ability: &Ability) -> Result<bool, StoreError> {
+        let text = "SELECT 1 FROM jobs WHERE state = 'queued' AND waits = 0
+                    AND project IS NOT NULL AND arch = $1 LIMIT 1";
+        let query = sqlx::query(text).bind(&ability.arch);
+        Ok(self.find("asking whether something waits", query).await?.is_some())
     }
 
     /// Lets leases live on until a moment: those of `keys` that this worker still holds. Gives
@@ -160,36 +184,24 @@ impl Store {
         })
     }
 
-    /// How many jobs are before one in the queue, if all projects went on as now: those of its
-    /// own project that go first, and as many of each other project.
-    pub async fn before(&self, id: JobId) -> Result<i64, StoreError> {
-        let text = "SELECT project, COUNT(*) AS count FROM jobs
-            WHERE state = 'queued' AND waits = 0 AND project IS NOT NULL AND id <> $1
-            AND (project <> (SELECT project FROM jobs WHERE id = $1)
-                 OR priority > (SELECT priority FROM jobs WHERE id = $1)
-                 OR (priority = (SELECT priority FROM jobs WHERE id = $1) AND id < $1))
-            GROUP BY project";
-        let own = "SELECT project FROM jobs WHERE id = $1";
-        let own = self.find("reading a job", sqlx::query(own).bind(id.0)).await?;
-        let own: Option<i64> = own.ok_or(StoreError::NoJob(id))?.get(0);
-        let rows = self.list("counting the queue", sqlx::query(text).bind(id.0)).await?;
-        let counts: Vec<(i64, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let mine = counts.iter().find(|(project, _)| Some(*project) == own);
-        let mine = mine.map_or(0, |(_, count)| *count);
-        let others = counts.iter().filter(|(project, _)| Some(*project) != own);
-        Ok(mine + others.map(|(_, count)| (*count).min(mine + 1)).sum::<i64>())
+    /// The jobs of projects that could begin, in the order in which each project's are given out.
+    pub async fn waiting(&self) -> Result<Vec<Waiting>, StoreError> {
+        let text = "SELECT id, project, target, background FROM jobs
+                    WHERE state = 'queued' AND waits = 0 AND project IS NOT NULL
+                    ORDER BY background, project, priority DESC, id";
+        let rows = self.list("listing what waits", sqlx::query(text)).await?;
+        let waiting = |row: &AnyRow| Waiting {
+            job: JobId(row.get("id")),
+            project: ProjectId(row.get("project")),
+            target: row.get("target"),
+            is_background: row.get::<i64, _>("background") != 0,
+        };
+        Ok(rows.iter().map(waiting).collect())
     }
 }
 
-impl Running {
-    fn is_capped(&self, candidate: &Candidate, caps: Caps) -> bool {
-        let is_full = |count: Option<&i64>, cap: Option<i64>| {
-            cap.is_some_and(|cap| count.copied().unwrap_or(0) >= cap)
-        };
-        is_full(self.projects.get(&candidate.project), caps.project)
-            || is_full(self.users.get(&candidate.submitter), caps.user)
-            || is_full(self.targets.get(&candidate.target), caps.target)
-    }
+fn is_full(count: Option<&i64>, cap: Option<i64>) -> bool {
+    cap.is_some_and(|cap| count.copied().unwrap_or(0) >= cap)
 }
 
 async fn running(write: &mut Write) -> Result<Running, StoreError> {
@@ -206,21 +218,18 @@ async fn running(write: &mut Write) -> Result<Running, StoreError> {
     Ok(running)
 }
 
-/// What waits, by project, submitter and target: who was served least first, background last.
+/// The projects that have something to build: who was served least first, background last. Each
+/// is one look at the index: how much waits makes no difference.
 async fn candidates(write: &mut Write, ability: &Ability) -> Result<Vec<Candidate>, StoreError> {
-    let text = "SELECT waiting.*, projects.served, projects.weight FROM
-                (SELECT background, project, submitter, target, MAX(priority) AS priority,
-                        MIN(id) AS first FROM jobs
-                 WHERE state = 'queued' AND waits = 0 AND project IS NOT NULL AND arch = $1
-                 GROUP BY background, project, submitter, target) AS waiting
-                JOIN projects ON projects.id = waiting.project
-                ORDER BY waiting.background, projects.served, waiting.project,
-                         waiting.priority DESC, waiting.first";
+    let text = "SELECT projects.id, projects.served, projects.weight, kinds.background
+                FROM projects, (SELECT CAST(0 AS BIGINT) AS background
+                                UNION ALL SELECT CAST(1 AS BIGINT)) AS kinds
+                WHERE EXISTS (SELECT 1 FROM jobs WHERE state = 'queued' AND waits = 0
+                    AND background = kinds.background AND project = projects.id AND arch = $1)
+                ORDER BY kinds.background, projects.served, projects.id";
     let rows = write.list(sqlx::query(text).bind(&ability.arch)).await?;
     let candidate = |row: &AnyRow| Candidate {
-        project: row.get("project"),
-        submitter: row.get("submitter"),
-        target: row.get("target"),
+        project: row.get("id"),
         is_background: row.get("background"),
         served: row.get("served"),
         weight: row.get("weight"),
@@ -228,22 +237,38 @@ async fn candidates(write: &mut Write, ability: &Ability) -> Result<Vec<Candidat
     Ok(rows.iter().map(candidate).collect())
 }
 
+/// What is next in a project, of submitters and for targets that are not at their caps.
 async fn first_of(
     write: &mut Write,
     candidate: &Candidate,
     ability: &Ability,
+    running: &Running,
+    caps: Caps,
 ) -> Result<Option<JobId>, StoreError> {
-    let question = "SELECT id FROM jobs
-        WHERE state = 'queued' AND waits = 0 AND background = $1 AND project = $2
-        AND submitter = $3 AND target = $4 AND arch = $5
-        ORDER BY priority DESC, id LIMIT 1";
-    let text = write.skipping(question);
-    let query = sqlx::query(text)
-        .bind(candidate.is_background)
-        .bind(candidate.project)
-        .bind(candidate.submitter)
-        .bind(&candidate.target)
-        .bind(&ability.arch);
+    let users = running.users.iter().filter(|(_, count)| is_full(Some(count), caps.user));
+    let users: Vec<i64> = users.map(|(user, _)| *user).collect();
+    let targets = running.targets.iter().filter(|(_, count)| is_full(Some(count), caps.target));
+    let targets: Vec<&String> = targets.map(|(target, _)| target).collect();
+    let mut question = "SELECT id FROM jobs WHERE state = 'queued' AND waits = 0
+        AND background = $1 AND project = $2 AND arch = $3"
+        .to_owned();
+    let mut at = 4;
+    for (column, count) in [("submitter", users.len()), ("target", targets.len())] {
+        for _ in 0..count {
+            write!(question, " AND {column} <> ${at}").expect("writing to a String cannot fail");
+            at += 1;
+        }
+    }
+    question.push_str(" ORDER BY priority DESC, id LIMIT 1");
+    let text = write.skipping(&question);
+    let mut query =
+        sqlx::query(text).bind(candidate.is_background).bind(candidate.project).bind(&ability.arch);
+    for user in users {
+        query = query.bind(user);
+    }
+    for target in targets {
+        query = query.bind(target);
+    }
     Ok(write.find(query).await?.map(|row| JobId(row.get(0))))
 }
 

@@ -102,6 +102,13 @@ impl Store {
         row.as_ref().map(worker_record).transpose()
     }
 
+    /// The worker of that name.
+    pub async fn worker(&self, name: &str) -> Result<Option<WorkerRecord>, StoreError> {
+        let query = sqlx::query("SELECT * FROM workers WHERE name = $1").bind(name);
+        let row = self.find("looking for a worker", query).await?;
+        row.as_ref().map(worker_record).transpose()
+    }
+
     /// Every worker, by name.
     pub async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError> {
         let query = sqlx::query("SELECT * FROM workers ORDER BY name");

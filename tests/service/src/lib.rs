@@ -203,6 +203,11 @@ impl Service {
         Ok(false)
     }
 
+    /// The process that is control.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.process.as_ref().context("it runs")?.id())
+    }
+
     /// The processes that the service started in a role: `worker`, `internal-signer`.
     pub fn children(&self, role: &str) -> Result<Vec<Pid>> {
         let parent = self.process.as_ref().context("it runs")?.id();
@@ -308,6 +313,15 @@ impl Service {
         let output =
             Command::new("curl").args(["-sSf", &format!("{}{path}", self.url)]).output()?;
         ensure!(output.status.success(), "{path}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// What is at a path, as whoever has a secret gets it.
+    pub fn text(&self, path: &str, secret: &str) -> Result<String> {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-f", "-H", &format!("Authorization: Bearer {secret}")]);
+        let output = curl.arg(format!("{}{path}", self.url)).output()?;
+        ensure!(output.status.success(), "{path}: {}", output.status);
         Ok(String::from_utf8(output.stdout)?)
     }
 

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use kiln_api::{
-    LoginAsked, Me, NewUser, OperatorAsked, Token, TokenAsked, TokenMade, User, UserChange,
+    LoginAsked, Me, NewUser, OperatorAsked, PasswordLink, Token, TokenAsked, TokenMade, User,
+    UserChange,
 };
 use reqwest::Method;
 
@@ -83,6 +84,9 @@ enum UserVerb {
     Create {
         /// Its name
         name: String,
+        /// Ask for no password: print a link by which its owner sets one
+        #[arg(long)]
+        link: bool,
         /// It may do everything
         #[arg(long)]
         operator: bool,
@@ -100,6 +104,11 @@ enum UserVerb {
     },
     /// Let it sign in again
     Enable {
+        /// Its name
+        name: String,
+    },
+    /// Print a link, good once, by which the owner of an account sets its password
+    Link {
         /// Its name
         name: String,
     },
@@ -186,11 +195,18 @@ pub(crate) fn users(arguments: &UserArguments) -> Result<ExitCode, Failure> {
         Ok(())
     };
     match &arguments.verb {
-        UserVerb::Create { name, operator } => {
-            let password = Some(password(&format!("password of {name}: "))?);
+        UserVerb::Create { name, link, operator } => {
+            let password = match link {
+                true => None,
+                false => Some(password(&format!("password of {name}: "))?),
+            };
             let asked = NewUser { name: name.clone(), password, is_operator: *operator };
             let _: User = client.send(Method::POST, "/api/v1/users", &asked)?;
+            if *link {
+                print_link(&client, name)?;
+            }
         }
+        UserVerb::Link { name } => print_link(&client, name)?,
         UserVerb::List { json } => {
             let users: Vec<User> = client.get("/api/v1/users")?;
             let row = |one: &User| {
@@ -215,4 +231,11 @@ pub(crate) fn users(arguments: &UserArguments) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_link(client: &Client, name: &str) -> Result<(), Failure> {
+    let path = format!("/api/v1/users/{name}/link");
+    let made: PasswordLink = client.send(Method::POST, &path, &())?;
+    println!("{}", made.url);
+    Ok(())
 }

@@ -99,11 +99,15 @@ fn rows(build: &Build) -> Vec<Vec<String>> {
     build.jobs.iter().map(row).collect()
 }
 
-/// Where a job stands, in a word or two.
+/// Where a job stands, in a word or two; of one that waits, for how long it probably will.
 pub(crate) fn standing(job: &Job) -> String {
-    match (job.state.as_str(), job.snapshot) {
-        ("built", Some(number)) => format!("published in snapshot {number}"),
-        (state, _) => state.to_owned(),
+    let seconds = job.wait.as_ref().and_then(|wait| wait.seconds);
+    match (job.state.as_str(), job.snapshot, seconds) {
+        ("built", Some(number), _) => format!("published in snapshot {number}"),
+        ("queued", _, Some(seconds @ ..120)) => format!("queued, for about {seconds} s"),
+        ("queued", _, Some(seconds @ ..7200)) => format!("queued, for about {} min", seconds / 60),
+        ("queued", _, Some(seconds)) => format!("queued, for about {} h", seconds / 3600),
+        (state, _, _) => state.to_owned(),
     }
 }
 

@@ -7,6 +7,7 @@ use kiln_api::{MemberChange, Page, Project, ProjectAsked, ProjectChange};
 use kiln_model::ProjectSettings;
 use reqwest::Method;
 
+use super::settings::SettingsArguments;
 use super::{Client, print};
 use crate::failure::Failure;
 
@@ -57,18 +58,11 @@ enum Verb {
         /// Whether anyone may see it: yes or no
         #[arg(long, value_parser = yes_or_no)]
         public: Option<bool>,
-        /// The base profile of its builds
-        #[arg(long)]
-        profile: Option<String>,
+        #[command(flatten)]
+        settings: Box<SettingsArguments>,
         /// Its weight in the queue, 100 is usual; operators only
         #[arg(long)]
         weight: Option<i64>,
-        /// How many snapshots of each repository are kept besides the newest
-        #[arg(long, value_name = "N")]
-        keep_snapshots: Option<u32>,
-        /// For how many days builds are kept none of whose packages is in a kept snapshot
-        #[arg(long, value_name = "DAYS")]
-        keep_days: Option<u32>,
     },
     /// Give somebody a role in a project, or take it away
     Member {
@@ -91,7 +85,7 @@ enum Verb {
     },
 }
 
-fn yes_or_no(text: &str) -> Result<bool, String> {
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     match text {
         "yes" => Ok(true),
         "no" => Ok(false),
@@ -115,20 +109,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         Verb::List { json } => list(&client, *json)?,
         Verb::Show { name, json } => show(&client, name, *json)?,
-        Verb::Set { name, summary, public, profile, weight, keep_snapshots, keep_days } => {
+        Verb::Set { name, summary, public, settings, weight } => {
             let path = format!("/api/v1/projects/{name}");
-            let is_set = profile.is_some() || keep_snapshots.is_some() || keep_days.is_some();
-            let settings = match is_set {
-                true => {
-                    let old = client.get::<Project>(&path)?.settings;
-                    Some(ProjectSettings {
-                        profile: profile.clone().unwrap_or_else(|| old.profile.clone()),
-                        keep_snapshots: keep_snapshots.unwrap_or(old.keep_snapshots),
-                        keep_days: keep_days.unwrap_or(old.keep_days),
-                        ..old.clone()
-                    })
-                }
-                false => None,
+            let settings = match settings.is_nothing() {
+                true => None,
+                false => Some(settings.over(client.get::<Project>(&path)?.settings)?),
             };
             let change = ProjectChange {
                 summary: summary.clone(),

@@ -17,7 +17,7 @@ use crate::role;
 
 pub(super) fn all(folders: &Folders) -> Vec<Finding> {
     let mut findings = vec![user(), kernel(), id_programs(), ids(), namespaces(), landlock()];
-    findings.extend([controllers(), solver(), disk(folders), microvm()]);
+    findings.extend([controllers(), solver(), disk(folders.data()), microvm()]);
     findings.push(jail(folders));
     findings
 }
@@ -150,10 +150,10 @@ fn solver() -> Finding {
     }
 }
 
-fn disk(folders: &Folders) -> Finding {
+pub(super) fn disk(folder: &Path) -> Finding {
     const WHAT: &str = "disk";
     const GIB: u64 = 1 << 30;
-    let at = nearest(folders.data());
+    let at = nearest(folder);
     let Ok(stat) = rustix::fs::statvfs(&at) else {
         return Finding::missing(
             WHAT,
@@ -162,7 +162,7 @@ fn disk(folders: &Folders) -> Finding {
         );
     };
     let free = stat.f_bavail * stat.f_frsize / GIB;
-    let found = format!("{free} GiB free for {}", folders.data().display());
+    let found = format!("{free} GiB free for {}", folder.display());
     match free {
         0..5 => Finding::weaker(WHAT, found, "kiln cache gc, or set KILN_DIR to a larger disk"),
         _ => Finding::fine(WHAT, found),

@@ -93,6 +93,8 @@ async fn start(settings: &CrewSettings) -> std::io::Result<(Child, ChildStdin)> 
         .args(["worker", "--server", server.as_str(), "--credential-stdin"])
         .args(["--parallel", &count.to_string()])
         .stdin(Stdio::piped())
+        // What is told to systemd is for this process to tell.
+        .env_remove("NOTIFY_SOCKET")
         // Signals that a terminal sends to all of its foreground are for the parent.
         .process_group(0)
         .kill_on_drop(true)

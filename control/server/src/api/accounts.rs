@@ -38,7 +38,7 @@ pub(crate) async fn login(
     token_for(&app, user.id, &asked.label).await
 }
 
-async fn token_for(app: &App, user: UserId, label: &str) -> Answer<Json<TokenMade>> {
+pub(crate) async fn token_for(app: &App, user: UserId, label: &str) -> Answer<Json<TokenMade>> {
     let label = label_of(label)?;
     let made = app.access.make_token(user, &label, Scope::All, LOGIN_DAYS, app.now()).await?;
     let (id, secret, expires_at) = made;

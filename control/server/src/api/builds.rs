@@ -12,6 +12,7 @@ use kiln_store::{BuildRecord, BuildsAsked};
 use kiln_wire::worker::{Source, SourceFile};
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
+use utoipa::IntoParams;
 
 use super::{page_size, views, words};
 use crate::bodies::Taken;
@@ -27,17 +28,22 @@ const AT_ONCE: usize = 500;
 const PATIENCE: u64 = 50;
 
 /// Which builds.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ListAsked {
+    /// Of one project alone.
     project: Option<String>,
+    /// With a job that is queued, leased, built, failed or cancelled.
+    #[param(pattern = "^(queued|leased|built|failed|cancelled)$")]
     state: Option<String>,
+    /// Only those with a lower number.
     before: Option<i64>,
+    /// At most so many.
     count: Option<i64>,
 }
 
 /// Whether to wait for news.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ShowAsked {
     /// At most so many seconds, until every job is over.

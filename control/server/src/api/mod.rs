@@ -3,6 +3,7 @@
 pub(crate) mod accounts;
 pub(crate) mod builds;
 pub(crate) mod jobs;
+pub(crate) mod links;
 pub(crate) mod operating;
 pub(crate) mod projects;
 pub(crate) mod repositories;

@@ -6,12 +6,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use kiln_api::{
-    Audited, Enrolment, EnrolmentAsked, Page, Queue, Stats, SweepAsked, Worker, WorkerChange,
+    Audited, Enrolment, EnrolmentAsked, Page, Queue, Service, Stats, SweepAsked, Worker,
+    WorkerChange,
 };
 use kiln_flow::{Sweep, Swept};
 use kiln_model::WorkerName;
 use kiln_store::{TicketKind, WorkerState};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::page_size;
 use crate::bodies::Taken;
@@ -26,10 +28,12 @@ const ENROLMENT: i64 = 24 * 3600 * 1000;
 const THERE: i64 = 60_000;
 
 /// Which page of the audit log.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AuditAsked {
+    /// Only lines with a lower number.
     before: Option<i64>,
+    /// At most so many.
     count: Option<i64>,
 }
 
@@ -129,6 +133,11 @@ pub(crate) async fn stats(State(app): State<App>) -> Answer<Json<Stats>> {
         workers: there.len() as i64,
         slots: there.iter().map(|one| one.slots).sum(),
     }))
+}
+
+pub(crate) async fn service(State(app): State<App>) -> Json<Service> {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Json(Service { version, url: app.settings.url.clone() })
 }
 
 pub(crate) async fn openapi() -> Json<utoipa::openapi::OpenApi> {

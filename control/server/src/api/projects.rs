@@ -5,6 +5,7 @@ use kiln_api::{MemberChange, Page, Project, ProjectAsked, ProjectChange, TargetS
 use kiln_model::{ProjectName, ProjectSettings, Role, TargetName};
 use kiln_store::{NewProject, ProjectRecord};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{accounts, page_size, views, words};
 use crate::bodies::Taken;
@@ -14,10 +15,12 @@ use crate::problem::{Answer, Refused};
 use crate::service::App;
 
 /// Which page of projects.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PageAsked {
+    /// Only those whose names come after this.
     after: String,
+    /// At most so many.
     count: Option<i64>,
 }
 

@@ -17,6 +17,10 @@ pub(crate) async fn snapshots(
     Path((_, target)): Path<(String, String)>,
 ) -> Answer<Json<Vec<Snapshot>>> {
     let project = asker.project()?;
+    let repos = app.store().repos(project.id).await?;
+    if !repos.iter().any(|repo| repo.target == target) {
+        return Err(Refused::none("target of this project", &target));
+    }
     let records = app.store().snapshots(project.id, &target, SHOWN).await?;
     let newest = records.first().map(|one| one.number);
     Ok(Json(records.iter().map(|one| view(one, newest)).collect()))

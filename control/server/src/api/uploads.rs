@@ -9,16 +9,19 @@ use kiln_model::Digest;
 use serde::Deserialize;
 use std::io::Write as _;
 use tokio::sync::mpsc;
+use utoipa::IntoParams;
 
 use crate::bodies::Taken;
 use crate::problem::{Answer, Refused};
 use crate::service::App;
 
 /// Where an upload goes on, and how long it will be in all.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct At {
+    /// From which byte on.
     offset: u64,
+    /// How many there will be in all.
     size: u64,
 }
 

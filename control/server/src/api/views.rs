@@ -116,12 +116,17 @@ async fn wait(app: &App, record: &JobRecord) -> Answer<Option<Wait>> {
         let why = format!("{} jobs that it builds upon are not published yet", record.waits);
         return Ok(Some(Wait { why, before: 0, seconds: None }));
     }
-    let before = app.store().before(record.id).await?;
-    let figures = app.store().queue_figures().await?;
-    let why = match (before, figures.leased) {
-        (0, 0) => "no worker that can build it has asked for work".to_owned(),
-        (0, _) => "every worker that can build it is at work".to_owned(),
+    let line = app.flow.line().await?;
+    let before = line.before(record);
+    let why = match (before, line.is_building()) {
+        (0, false) => "no worker that can build it has asked for work".to_owned(),
+        (0, true) => "every worker that can build it is at work".to_owned(),
         (count, _) => format!("{count} jobs are before it"),
     };
-    Ok(Some(Wait { why, before, seconds: None }))
+    // Whoever is at a cap waits for as long as it is reached: nobody can tell how long that is.
+    let seconds = match app.settings.caps == kiln_store::Caps::default() {
+        true => line.seconds(record, app.now()),
+        false => None,
+    };
+    Ok(Some(Wait { why, before: before as i64, seconds }))
 }

@@ -53,7 +53,7 @@ pub(crate) struct Next {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Ticket {
-    ticket: String,
+    pub(super) ticket: String,
 }
 
 pub(crate) async fn login_form(
@@ -174,7 +174,7 @@ async fn tokens_page(
     Ok(page_with(status, &TokensPage { shell, tokens, made }))
 }
 
-async fn signed_in(app: &App, user: UserId, next: &str) -> Answer<Response> {
+pub(super) async fn signed_in(app: &App, user: UserId, next: &str) -> Answer<Response> {
     let now = app.now();
     let (secret, until) = app.access.begin_session(user, now).await?;
     with_cookie(app, to(next)?, secret.text(), (until - now) / 1000)

@@ -11,7 +11,11 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 
     async fn from_request(request: Request, state: &S) -> Answer<Self> {
         let form = Form::<Vec<(String, String)>>::from_request(request, state).await;
-        form.map(|Form(fields)| Self(fields)).map_err(|error| Refused::wrong(error.body_text()))
+        let Form(fields) = form.map_err(|error| Refused::wrong(error.body_text()))?;
+        match fields.iter().any(|(_, text)| text.contains('\0')) {
+            true => Err(Refused::wrong("a text with a NUL in it, which no text has")),
+            false => Ok(Self(fields)),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod chart;
 pub(crate) mod faces;
 mod fields;
 pub(crate) mod jobs;
+pub(crate) mod links;
 pub(crate) mod live;
 pub(crate) mod locks;
 pub(crate) mod log;

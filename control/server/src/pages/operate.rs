@@ -6,7 +6,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use kiln_api::{
-    Audited, Enrolment, EnrolmentAsked, NewUser, User, UserChange, Worker, WorkerChange,
+    Audited, Enrolment, EnrolmentAsked, NewUser, PasswordLink, User, UserChange, Worker,
+    WorkerChange,
 };
 
 use super::{Fields, Shell, page, page_with, to};
@@ -25,6 +26,8 @@ struct OperatePage {
     lines: Vec<Audited>,
     /// A right to enrol that was made just now: it is told once.
     enrolment: Option<Enrolment>,
+    /// A link by which somebody sets a password, likewise, and for whom.
+    link: Option<(String, PasswordLink)>,
     url: String,
 }
 
@@ -40,15 +43,25 @@ struct AuditPage {
 const SHOWN: usize = 20;
 
 pub(crate) async fn show(state: State<App>, asker: Extension<Asker>) -> Answer<Response> {
-    operate(state, asker, None).await
+    operate(state, asker, None, None).await
+}
+
+pub(super) async fn with_link(
+    state: State<App>,
+    asker: Extension<Asker>,
+    link: (String, PasswordLink),
+) -> Answer<Response> {
+    operate(state, asker, None, Some(link)).await
 }
 
 async fn operate(
     state: State<App>,
     asker: Extension<Asker>,
     enrolment: Option<Enrolment>,
+    link: Option<(String, PasswordLink)>,
 ) -> Answer<Response> {
-    let status = if enrolment.is_some() { StatusCode::CREATED } else { StatusCode::OK };
+    let is_made = enrolment.is_some() || link.is_some();
+    let status = if is_made { StatusCode::CREATED } else { StatusCode::OK };
     let audit = operating::audit(state.clone(), Query::default()).await?.0;
     let shown = OperatePage {
         shell: Shell::of(&state.0, &asker.0, "Operating"),
@@ -56,6 +69,7 @@ async fn operate(
         workers: operating::workers(state.clone()).await?.0,
         lines: audit.items.into_iter().take(SHOWN).collect(),
         enrolment,
+        link,
         url: state.settings.url.clone(),
     };
     Ok(page_with(status, &shown))
@@ -111,7 +125,7 @@ pub(crate) async fn enrol(
 ) -> Answer<Response> {
     let asked = Taken(EnrolmentAsked { name: fields.text("name").to_owned() });
     let (_, made) = operating::enrolment(state.clone(), asker.clone(), asked).await?;
-    operate(state, asker, Some(made.0)).await
+    operate(state, asker, Some(made.0), None).await
 }
 
 pub(crate) async fn change_worker(

@@ -103,6 +103,7 @@ pub(crate) async fn change(
         may_replace: fields.words("may_replace"),
         keep_snapshots: fields.number("keep_snapshots")?,
         keep_days: fields.number("keep_days")?,
+        gzip: fields.is_set("gzip"),
         ..record.settings.clone()
     };
     let change = ProjectChange {
