@@ -11,10 +11,11 @@ use std::time::Duration;
 use kiln_access::Access;
 use kiln_cas::Cas;
 use kiln_flow::{Event, Publisher, PublisherSettings};
-use kiln_model::Limits;
+use kiln_model::{Limits, Outlet, Outlets};
 use kiln_server::{Service, ServiceSettings, router};
 use kiln_sign::Signer;
 use kiln_store::{Caps, Store, TicketKind};
+use kiln_wire::worker::Fetching;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
@@ -77,6 +78,16 @@ pub(crate) struct Arguments {
     /// The largest file that can be uploaded, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     upload: u64,
+
+    /// A host that sources may be fetched from, besides those named before: HOST, HOST:PORT,
+    /// *.DOMAIN, http://HOST for one without TLS, or * for every host of the public internet, which
+    /// is what counts where none is named. A host that is named may be one inside
+    #[arg(long, value_name = "HOST")]
+    source_host: Vec<Outlet>,
+
+    /// Where dist-git keeps what its file 'sources' names, with {name}, {file}, {kind} and {hash}
+    #[arg(long, value_name = "URL")]
+    lookaside: Option<String>,
 
     /// A program that signs in place of kiln's own signer, and its arguments: see the operator's
     /// guide
@@ -155,6 +166,7 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
     let parts = Parts { store: store.clone(), targets };
     let quiet = Arc::new(|_: &kiln_fetch::Event| {});
     let flow = open_flow(folders, &cas, parts, quiet)?;
+    flow.let_fetch(fetching(arguments));
     let spawn =
         SpawnSigner { folder: folders.data().join("keys.v1"), program: arguments.signer.clone() };
     let publisher = Publisher::new(PublisherSettings {
@@ -176,6 +188,15 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
         upload_cap: arguments.upload << 20,
     };
     Ok(Service::new(flow, publisher, Access::new(store), settings))
+}
+
+/// Whom jails that fetch sources may speak to.
+fn fetching(arguments: &Arguments) -> Fetching {
+    let outlets = match &arguments.source_host[..] {
+        [] => Outlets::public(),
+        named => Outlets(named.to_vec()),
+    };
+    Fetching { outlets, lookaside: arguments.lookaside.clone() }
 }
 
 /// Where nobody is an operator yet: tells who reads this how to become one.
