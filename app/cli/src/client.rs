@@ -1,6 +1,7 @@
 //! The service's first client: what is asked of it over `/api/v1`.
 
 pub(crate) mod accounts;
+pub(crate) mod again;
 pub(crate) mod builds;
 pub(crate) mod operating;
 pub(crate) mod projects;

@@ -33,6 +33,7 @@ mod client;
 mod control;
 mod debrpm;
 mod doctor;
+mod elsewhere;
 mod failure;
 mod folders;
 mod given_lock;
@@ -99,6 +100,10 @@ enum Verb {
     Cancel(client::builds::Cancel),
     /// Submit a job once more
     Resubmit(client::builds::Resubmit),
+    /// Take the results of another project's build over, without building it again
+    Promote(client::again::Promote),
+    /// Build anew what was built with some packages, in order
+    RebuildDependants(client::again::RebuildDependants),
     /// Fetch what a job made
     Download(client::builds::Download),
     /// Show a repository's snapshots, go back to one, or install from it
@@ -145,6 +150,8 @@ pub fn run() -> ExitCode {
         Verb::Log(arguments) => client::builds::log(&arguments),
         Verb::Cancel(arguments) => client::builds::cancel(&arguments),
         Verb::Resubmit(arguments) => client::builds::resubmit(&arguments),
+        Verb::Promote(arguments) => client::again::promote(&arguments),
+        Verb::RebuildDependants(arguments) => client::again::rebuild(&arguments),
         Verb::Download(arguments) => client::builds::download(&arguments),
         Verb::Repo(arguments) => client::repos::run(&arguments),
         Verb::Token(arguments) => client::accounts::tokens(&arguments),

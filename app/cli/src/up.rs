@@ -13,10 +13,11 @@ use axum::serve::ListenerExt as _;
 use kiln_access::Access;
 use kiln_cas::Cas;
 use kiln_flow::{Event, Publisher, PublisherSettings, Relay, Sweep};
-use kiln_model::{Limits, WorkerName};
+use kiln_model::{Limits, Outlet, Outlets, WorkerName};
 use kiln_server::{Service, ServiceSettings, router};
 use kiln_sign::Signer;
 use kiln_store::{Caps, Store, TicketKind};
+use kiln_wire::worker::Fetching;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
@@ -88,6 +89,16 @@ pub(crate) struct Arguments {
     /// The largest file that can be uploaded, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     upload: u64,
+
+    /// A host that sources may be fetched from, besides those named before: HOST, HOST:PORT,
+    /// *.DOMAIN, http://HOST for one without TLS, or * for every host of the public internet, which
+    /// is what counts where none is named. A host that is named may be one inside
+    #[arg(long, value_name = "HOST")]
+    source_host: Vec<Outlet>,
+
+    /// Where dist-git keeps what its file 'sources' names, with {name}, {file}, {kind} and {hash}
+    #[arg(long, value_name = "URL")]
+    lookaside: Option<String>,
 
     /// A program that signs in place of kiln's own signer, and its arguments: see the operator's
     /// guide
@@ -181,6 +192,7 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
     let parts = Parts { store: store.clone(), targets };
     let quiet = Arc::new(|_: &kiln_fetch::Event| {});
     let flow = open_flow(folders, &cas, parts, quiet)?;
+    flow.let_fetch(fetching(arguments));
     let spawn =
         SpawnSigner { folder: folders.data().join("keys.v1"), program: arguments.signer.clone() };
     let publisher = Publisher::new(PublisherSettings {
@@ -207,6 +219,15 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
 /// A word that no other process over the same database has.
 fn own_word() -> String {
     kiln_access::Secret::new("control").text().to_owned()
+}
+
+/// Whom jails that fetch sources may speak to.
+fn fetching(arguments: &Arguments) -> Fetching {
+    let outlets = match &arguments.source_host[..] {
+        [] => Outlets::public(),
+        named => Outlets(named.to_vec()),
+    };
+    Fetching { outlets, lookaside: arguments.lookaside.clone() }
 }
 
 /// Where nobody is an operator yet: tells who reads this how to become one.

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{Digest, Fault, Faulty, JobId, Limits, TargetName, UserId};
-use kiln_store::{NewBuild, NewJob, Once, Owner, ProjectRecord, StoreError, Submitted};
+use kiln_model::{BuildId, Digest, Fault, Faulty, Foreign, JobId, Limits, TargetName, UserId};
+use kiln_store::{
+    NewBuild, NewJob, Once, Origin, Owner, ProjectRecord, StoreError, Submitted, Turns,
+};
 use kiln_wire::worker::{Settings, Source, SourceFile};
 
 use crate::events::Event;
 use crate::life::{Flow, FlowError};
+use crate::ordering::{self, Guess};
 
 /// Something to build, whose files are in the store.
 #[derive(Debug, Clone)]
@@ -18,6 +21,18 @@ pub struct Sources {
     pub source: Source,
 }
 
+/// In which order several are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sequence {
+    /// In whichever comes.
+    Any,
+    /// One after the other, each seeing what those before it made.
+    Chain,
+    /// In the order that what they ask for implies, as far as that can be guessed; each seeing what
+    /// those that it waits for made.
+    Implied,
+}
+
 /// Builds that somebody asks for.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -25,14 +40,16 @@ pub struct Order {
     pub project: ProjectRecord,
     /// Who.
     pub submitter: UserId,
+    /// The hook by which it comes.
+    pub hook: Option<i64>,
     /// What.
     pub sources: Vec<Sources>,
     /// For which targets; for all of the project where none is named.
     pub targets: Vec<TargetName>,
     /// Only tried: nothing of it is published.
     pub is_scratch: bool,
-    /// One after the other, each seeing what those before it made.
-    pub is_chain: bool,
+    /// In which order.
+    pub sequence: Sequence,
     /// Begun only when nothing else can be.
     pub is_background: bool,
     /// Among the jobs of the project: higher goes first.
@@ -76,6 +93,25 @@ pub enum OrderError {
     /// A file was not uploaded.
     #[error("the bytes of {0} were not uploaded")]
     Missing(String),
+    /// No order is right.
+    #[error("these ask for each other: {0}")]
+    Ring(String),
+    /// Whose dependants are asked for was not made here.
+    #[error("nothing called {} was built and published for {target}", Foreign::new(.name))]
+    NotMade {
+        /// Its name.
+        name: String,
+        /// For which target.
+        target: TargetName,
+    },
+    /// A build has nothing that another project could take over.
+    #[error("build {build} has nothing that {project} could take over")]
+    NothingToPromote {
+        /// Which build.
+        build: BuildId,
+        /// Which project.
+        project: String,
+    },
 }
 
 impl From<StoreError> for OrderError {
@@ -88,9 +124,13 @@ impl Faulty for OrderError {
     fn fault(&self) -> Fault {
         match self {
             Self::Flow(error) => error.fault(),
-            Self::Nothing | Self::Target { .. } | Self::ScratchChain | Self::Missing(_) => {
-                Fault::Caller
-            }
+            Self::Nothing
+            | Self::Target { .. }
+            | Self::ScratchChain
+            | Self::Missing(_)
+            | Self::Ring(_)
+            | Self::NotMade { .. }
+            | Self::NothingToPromote { .. } => Fault::Caller,
         }
     }
 
@@ -100,7 +140,16 @@ impl Faulty for OrderError {
             Self::Target { project, .. } => {
                 Some(format!("'kiln project target {project} TARGET' lets it be built for one"))
             }
-            Self::Nothing | Self::ScratchChain | Self::Missing(_) => None,
+            Self::Ring(_) => Some(
+                "build one of them without the other first, with a build condition, or say the \
+                 order yourself with --chain"
+                    .to_owned(),
+            ),
+            Self::NothingToPromote { project, .. } => Some(format!(
+                "it must be another project's, not a scratch build, and built for a target of \
+                 {project}"
+            )),
+            Self::Nothing | Self::ScratchChain | Self::Missing(_) | Self::NotMade { .. } => None,
         }
     }
 }
@@ -111,15 +160,15 @@ impl Flow {
         if order.sources.is_empty() {
             return Err(OrderError::Nothing);
         }
-        if order.is_scratch && order.is_chain {
+        if order.is_scratch && order.sequence != Sequence::Any {
             return Err(OrderError::ScratchChain);
         }
-        for file in order.sources.iter().flat_map(|one| files_of(&one.source)) {
+        for file in order.sources.iter().flat_map(|one| one.source.files()) {
             if !self.cas.has(&file.digest) {
                 return Err(OrderError::Missing(file.name.clone()));
             }
         }
-        self.keep(order.sources.iter().flat_map(|one| files_of(&one.source))).await?;
+        self.keep(order.sources.iter().flat_map(|one| one.source.files())).await?;
         let targets = self.targets_of(order).await?;
         let settings: Vec<Settings> =
             targets.iter().map(|target| self.settings(order, target)).collect::<Result<_, _>>()?;
@@ -138,16 +187,44 @@ impl Flow {
                 project: order.project.id,
                 submitter: order.submitter,
                 is_scratch: order.is_scratch,
+                hook: order.hook,
             }),
+            origin: origin_of(&sources.source),
         };
         let builds: Vec<NewBuild> = order.sources.iter().map(build).collect();
+        let turns = self.turns(order, &targets).await?;
         let once = order.once.as_ref();
-        let made = self.store.submit_all(&builds, order.is_chain, once, self.now()).await?;
+        let made = self.store.submit_all(&builds, &turns, once, self.now()).await?;
         for job in made.iter().flat_map(|one| &one.jobs) {
             self.events.tell(Event::Job(*job));
         }
         self.events.tell(Event::Queued);
         Ok(made)
+    }
+
+    /// Which of an order's sources is built when.
+    async fn turns(&self, order: &Order, targets: &[TargetName]) -> Result<Turns, OrderError> {
+        let count = order.sources.len();
+        match order.sequence {
+            Sequence::Any => return Ok(Turns::any(count)),
+            Sequence::Chain => return Ok(Turns::chain(count)),
+            Sequence::Implied => {}
+        }
+        let mut made = Vec::new();
+        for target in targets {
+            made.push(self.store.made(order.project.id, target.as_str()).await?);
+        }
+        let (sources, cas) = (order.sources.clone(), self.cas.clone());
+        let guess = move |one: &Sources| {
+            let mut guess = Guess::of(&one.source, &cas);
+            made.iter().for_each(|made| guess.learn(made, &cas));
+            guess
+        };
+        let read = move || sources.iter().map(guess).collect::<Vec<Guess>>();
+        let guesses = tokio::task::spawn_blocking(read).await.unwrap_or_default();
+        ordering::by_guesses(&guesses).map_err(|ring| {
+            OrderError::Ring(tell_ring(&ring.0, &guesses, &order.sources))
+        })
     }
 
     /// What a job of a service was, once more: the same sources and settings, queued anew.
@@ -168,19 +245,20 @@ impl Flow {
             priority: old.priority,
             waits_for: Vec::new(),
         };
-        let owner = Owner { project, submitter: by, is_scratch: build.is_scratch };
+        let owner = Owner { project, submitter: by, is_scratch: build.is_scratch, hook: None };
         let build = NewBuild {
             title: build.title,
             source: build.source,
             jobs: vec![new],
             owner: Some(owner),
+            origin: build.origin,
         };
-        for file in files_of(&build.source) {
+        for file in build.source.files() {
             if !self.cas.has(&file.digest) {
                 return Err(OrderError::Missing(file.name.clone()));
             }
         }
-        let made = self.store.submit_all(&[build], false, once.as_ref(), self.now()).await?;
+        let made = self.store.submit_all(&[build], &Turns::any(1), once.as_ref(), self.now()).await?;
         self.events.tell(Event::Queued);
         made.into_iter().next().ok_or(OrderError::Nothing)
     }
@@ -239,9 +317,21 @@ impl Flow {
     }
 }
 
-fn files_of(source: &Source) -> Vec<&SourceFile> {
+fn origin_of(source: &Source) -> Option<Origin> {
     match source {
-        Source::Srpm(file) => vec![file],
-        Source::Folder { files, .. } => files.iter().collect(),
+        Source::Remote(remote) => Some(Origin { remote: remote.clone(), commit: None }),
+        Source::Srpm(_) | Source::Folder { .. } => None,
     }
+}
+
+/// `a (for b-devel) -> b (for a-devel) -> a`
+fn tell_ring(ring: &[usize], guesses: &[Guess], sources: &[Sources]) -> String {
+    let title = |at: usize| Foreign::new(&sources[at].title).as_str().to_owned();
+    let mut told = String::new();
+    for (at, next) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+        let name = guesses[*at].asks.intersection(&guesses[*next].gives).next();
+        let name = Foreign::new(name.map_or("", String::as_str));
+        told.push_str(&format!("{} (for {}) -> ", title(*at), name.as_str()));
+    }
+    told + &ring.first().map_or_else(String::new, |first| title(*first))
 }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_access::Access;
 use kiln_flow::{Flow, Publisher};
-use kiln_model::{Digest, LeaseKey, Limits};
+use kiln_model::{Digest, LeaseKey, Limits, Outlets};
 use kiln_store::{Caps, Deed, Store};
 
 /// How many workers look for something to do at once: what wakes one wakes all, and few get it.
@@ -22,6 +22,8 @@ pub struct ServiceSettings {
     pub jobs: u32,
     /// The largest file that can be uploaded, in bytes.
     pub upload_cap: u64,
+    /// Whom the service itself may speak to: those who are told what becomes of jobs.
+    pub notified: Outlets,
 }
 
 /// All that a request may need.

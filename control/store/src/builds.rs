@@ -9,7 +9,9 @@ use sqlx::{AssertSqlSafe, Row};
 use crate::database::Write;
 use crate::jobs::{JOB, JSON, record};
 use crate::once::{self, Once};
-use crate::records::{JobRecord, Kept, NewBuild, NewJob, Owner, Submitted};
+use crate::origin::Origin;
+use crate::outbox::{What, announce};
+use crate::records::{JobRecord, Kept, NewBuild, NewJob, Owner, Submitted, Turns};
 use crate::{Store, StoreError};
 
 /// A build as it was submitted.
@@ -29,6 +31,10 @@ pub struct BuildRecord {
     pub submitter: Option<UserId>,
     /// Whether it is only tried.
     pub is_scratch: bool,
+    /// The build whose results these are, where nothing was built anew.
+    pub promoted: Option<BuildId>,
+    /// Where its source was fetched from, once it was.
+    pub origin: Option<Origin>,
 }
 
 /// Which builds are asked for: the newest that are older than `before`.
@@ -58,12 +64,12 @@ impl Store {
         Ok(submitted)
     }
 
-    /// As [`Store::submit`] for all of them or none. Each job of a chain waits for the one at its
-    /// place in the build before. What was asked for once is not stored again.
+    /// As [`Store::submit`] for all of them or none, in turns; each job waits for those at its place
+    /// in the builds that its own comes after. What was asked for once is not stored again.
     pub async fn submit_all(
         &self,
         builds: &[NewBuild],
-        is_chain: bool,
+        turns: &Turns,
         once: Option<&Once>,
         now: i64,
     ) -> Result<Vec<Submitted>, StoreError> {
@@ -71,15 +77,17 @@ impl Store {
         if let Some(made) = once::begin(&mut write, once, now).await? {
             return again(&mut write, &made).await;
         }
-        let mut made: Vec<Submitted> = Vec::new();
-        for build in builds {
-            let mut build = build.clone();
-            let before = made.last().filter(|_| is_chain);
-            for (job, before) in build.jobs.iter_mut().zip(before.iter().flat_map(|it| &it.jobs)) {
-                job.waits_for.push(*before);
+        let mut made: Vec<Option<Submitted>> = vec![None; builds.len()];
+        for turn in &turns.order {
+            let mut build = builds[*turn].clone();
+            for before in turns.after[*turn].iter().filter_map(|before| made[*before].as_ref()) {
+                for (job, before) in build.jobs.iter_mut().zip(&before.jobs) {
+                    job.waits_for.push(*before);
+                }
             }
-            made.push(submit(&mut write, &build, now).await?);
+            made[*turn] = Some(submit(&mut write, &build, now).await?);
         }
+        let made: Vec<Submitted> = made.into_iter().flatten().collect();
         let ids = made.iter().map(|one| one.build.0).collect();
         once::end(&mut write, once, ids).await?;
         write.commit().await?;
@@ -138,12 +146,8 @@ impl Store {
         let unfaded = "SELECT source FROM builds
             WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.build = builds.id AND faded_at IS NULL)";
         for row in of(unfaded).await? {
-            match serde_json::from_str(row.get("source")) {
-                Ok(Source::Srpm(file)) => blobs.push(file.digest),
-                Ok(Source::Folder { files, .. }) => {
-                    blobs.extend(files.iter().map(|file| file.digest));
-                }
-                Err(_) => {}
+            if let Ok(source) = serde_json::from_str::<Source>(row.get("source")) {
+                blobs.extend(source.files().iter().map(|file| file.digest));
             }
         }
         let locks = digests(of("SELECT DISTINCT digest FROM locks").await?);
@@ -155,7 +159,7 @@ impl Store {
         let mut write = self.write("forgetting builds").await?;
         let old = "SELECT build FROM jobs WHERE project IS NULL GROUP BY build
                    HAVING COUNT(*) = COUNT(ended_at) AND MAX(ended_at) < $1";
-        for table in ["stages", "locks", "artifacts"] {
+        for table in ["stages", "locks", "artifacts", "outbox"] {
             let jobs = format!("SELECT id FROM jobs WHERE build IN ({old})");
             let text = AssertSqlSafe(format!("DELETE FROM {table} WHERE job IN ({jobs})"));
             write.run(sqlx::query(text).bind(before)).await?;
@@ -189,15 +193,18 @@ pub(crate) async fn submit(
     let project = build.owner.map(|owner| owner.project.0);
     let submitter = build.owner.map(|owner| owner.submitter.0);
     let is_scratch = build.owner.is_some_and(|owner| owner.is_scratch);
-    let text = "INSERT INTO builds (submitted_at, title, source, project, submitter, is_scratch)
-                VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
+    let text = "INSERT INTO builds
+                (submitted_at, title, source, project, submitter, is_scratch, origin, hook)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id";
     let insert = sqlx::query(text)
         .bind(now)
         .bind(&build.title)
         .bind(to_json(&build.source).expect(JSON))
         .bind(project)
         .bind(submitter)
-        .bind(i64::from(is_scratch));
+        .bind(i64::from(is_scratch))
+        .bind(build.origin.as_ref().map(|origin| to_json(origin).expect(JSON)))
+        .bind(build.owner.and_then(|owner| owner.hook));
     let id = BuildId(write.one(insert).await?.get(0));
     if let Some(Owner { project, .. }) = &build.owner {
         begin_share(write, *project).await?;
@@ -253,6 +260,7 @@ async fn queue(
         let text = "INSERT INTO waits (job, waits_for) VALUES ($1, $2)";
         write.run(sqlx::query(text).bind(id.0).bind(cause.0)).await?;
     }
+    announce(write, id, What::Queued, now).await?;
     Ok(id)
 }
 
@@ -272,14 +280,17 @@ async fn is_published(write: &mut Write, cause: JobId) -> Result<bool, StoreErro
 }
 
 fn build_record(row: &AnyRow) -> Result<BuildRecord, StoreError> {
-    let wrong = |_| StoreError::Row { what: "a build", field: "source" };
+    let wrong = |field| StoreError::Row { what: "a build", field };
+    let origin: Option<&str> = row.get("origin");
     Ok(BuildRecord {
         id: BuildId(row.get("id")),
         title: row.get("title"),
-        source: serde_json::from_str(row.get("source")).map_err(wrong)?,
+        source: serde_json::from_str(row.get("source")).map_err(|_| wrong("source"))?,
         submitted_at: row.get("submitted_at"),
         project: row.get::<Option<i64>, _>("project").map(ProjectId),
         submitter: row.get::<Option<i64>, _>("submitter").map(UserId),
         is_scratch: row.get::<i64, _>("is_scratch") != 0,
+        promoted: row.get::<Option<i64>, _>("promoted").map(BuildId),
+        origin: origin.map(serde_json::from_str).transpose().map_err(|_| wrong("origin"))?,
     })
 }

@@ -10,10 +10,14 @@ mod database;
 mod dump;
 mod error;
 mod history;
+mod hooks;
 mod jobs;
 mod notices;
 mod once;
 mod look;
+mod made;
+mod origin;
+mod outbox;
 mod people;
 mod projects;
 mod publishing;
@@ -32,12 +36,16 @@ pub use notices::Notices;
 pub use once::Once;
 pub use history::{Ended, InQueue, Ran};
 pub use look::Look;
+pub use hooks::{ForgeKind, HookRecord, ListenerRecord, NewHook};
+pub use made::Made;
+pub use origin::Origin;
+pub use outbox::{Message, What};
 pub use people::{NewToken, NewUser, TicketKind, TokenKind, TokenRecord, UserRecord};
 pub use projects::{Member, NewProject, ProjectRecord, RepoRecord};
 pub use publishing::{NewSnapshot, Published, SnapshotRecord};
 pub use queue::{Ability, Caps, QueueFigures, Waiting};
 pub use records::{
-    Accepted, Artifact, JobRecord, Kept, NewBuild, NewJob, Owner, StageRecord, Submitted,
+    Accepted, Artifact, JobRecord, Kept, NewBuild, NewJob, Owner, StageRecord, Submitted, Turns,
 };
 pub use retention::{Leaving, Retained};
 pub use turn::{Turn, Work};

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::database::Write;
 use crate::jobs::{JOB, end, end_followers, record};
+use crate::outbox::{What, announce};
 use crate::records::JobRecord;
 use crate::{Store, StoreError};
 
@@ -99,6 +100,7 @@ impl Store {
             let text = "UPDATE jobs SET snapshot = $1 WHERE id = $2 AND state = 'built'";
             write.run(sqlx::query(text).bind(number).bind(job.0)).await?;
             release(&mut write, *job).await?;
+            announce(&mut write, *job, What::Published, now).await?;
         }
         write.commit().await?;
         Ok(number)

@@ -4,6 +4,8 @@ use kiln_model::{
 };
 use kiln_wire::worker::{Settings, Source};
 
+use crate::origin::Origin;
+
 /// A build to be stored.
 #[derive(Debug, Clone)]
 pub struct NewBuild {
@@ -15,6 +17,8 @@ pub struct NewBuild {
     pub jobs: Vec<NewJob>,
     /// Whose it is; nobody's where it is built on one's own machine.
     pub owner: Option<Owner>,
+    /// Where its source is from, if it isn't from whoever submits it.
+    pub origin: Option<Origin>,
 }
 
 /// Whose a build is.
@@ -26,6 +30,8 @@ pub struct Owner {
     pub submitter: UserId,
     /// Whether it is only tried: nothing of it is published.
     pub is_scratch: bool,
+    /// The hook by which it came.
+    pub hook: Option<i64>,
 }
 
 /// A job to be stored.
@@ -41,6 +47,28 @@ pub struct NewJob {
     pub priority: i64,
     /// What has to be published before it can begin.
     pub waits_for: Vec<JobId>,
+}
+
+/// In which order several builds are stored and begun, by their places in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turns {
+    /// Which is when: every place once, none before those that it comes after.
+    pub order: Vec<usize>,
+    /// For each place, those that have to be published before it is begun.
+    pub after: Vec<Vec<usize>>,
+}
+
+impl Turns {
+    /// One after the other.
+    pub fn chain(count: usize) -> Self {
+        let after = (0..count).map(|at| at.checked_sub(1).into_iter().collect()).collect();
+        Self { order: (0..count).collect(), after }
+    }
+
+    /// In whichever order comes.
+    pub fn any(count: usize) -> Self {
+        Self { order: (0..count).collect(), after: vec![Vec::new(); count] }
+    }
 }
 
 /// What a new build and its jobs are called.

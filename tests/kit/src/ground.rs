@@ -86,11 +86,6 @@ impl Ground {
         Ok(path)
     }
 
-    /// A folder of the user's that is not in this one, for what may outlive it.
-    pub(crate) fn another_folder(&self) -> Result<TempDir> {
-        make_folder(self.user.as_ref())
-    }
-
     /// The user's name, where it is not that of this process.
     pub fn user(&self) -> Option<&str> {
         self.user.as_ref().map(|user| user.name.as_str())

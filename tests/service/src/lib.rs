@@ -5,6 +5,7 @@
 
 mod dice;
 mod dnf;
+mod forge;
 mod http;
 mod reader;
 
@@ -24,6 +25,8 @@ use anyhow::{Context, Result, bail, ensure};
 use kiln_kit::{Ground, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+pub use forge::{Forge, Heard};
 
 /// The target of the trial distribution.
 pub const TARGET: &str = "trial-13-x86_64";
@@ -50,6 +53,12 @@ impl Service {
     /// Starts one in a folder of its own, builds for the trial distribution.
     pub fn start(built: &Path, ground: Ground, trial: &Trial) -> Result<Self> {
         Self::start_with(built, ground, trial, 2)
+    }
+
+    /// As [`Service::start`], with more options of `kiln up`.
+    pub fn start_as(built: &Path, ground: Ground, trial: &Trial, options: &[&str]) -> Result<Self> {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Self::begin(built, ground, trial, 2, options)
     }
 
     /// As [`Service::start`], with so many attempts at once on its own host; none for 0.
@@ -283,6 +292,19 @@ impl Service {
             .spawn()?;
         tee.stdin.take().context("its input")?.write_all(text.as_bytes())?;
         ensure!(tee.wait()?.success(), "writing {}", spec.display());
+        Ok(folder)
+    }
+
+    /// As [`Service::spec`], with `%dist` in its release, and asking for something.
+    pub fn spec_that_needs(&self, name: &str, needs: &[&str], build: &str) -> Result<PathBuf> {
+        let folder = self.spec(name, 1, build)?;
+        let needs: String =
+            needs.iter().map(|need| format!("BuildRequires: {need}\\n")).collect();
+        let change = format!("s/^Release:.*/Release: 1%{{?dist}}\\n{needs}/");
+        let spec = folder.join(format!("{name}.spec"));
+        let mut sed = self.ground.command(Path::new("sed"));
+        let changed = sed.args(["-i", &change]).arg(&spec).status()?;
+        ensure!(changed.success(), "changing {}", spec.display());
         Ok(folder)
     }
 
