@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_model::{JobId, TargetName, UserId};
-use kiln_store::{Made, NewBuild, NewJob, Owner, ProjectRecord, Submitted};
+use kiln_store::{Made, NewBuild, NewJob, Owner, ProjectRecord, Submitted, Turns};
 
 use crate::events::Event;
 use crate::life::{Flow, FlowError};
