@@ -10,11 +10,13 @@ use kiln_api as api;
 use kiln_model::{Role, Scope};
 use utoipa::ToSchema;
 
-use crate::api::{accounts, again, builds, hooks, jobs, operating, projects, repositories, uploads};
+use crate::api::{
+    accounts, again, builds, hooks, jobs, operating, projects, repositories, uploads,
+};
 use crate::guard::{Guard, guard};
+use crate::hooks as forges;
 use crate::openapi::Shape;
 use crate::service::App;
-use crate::hooks as forges;
 use crate::{live, pages, repos, workers};
 
 /// What a request is about: by it the guard finds the project whose roles count.

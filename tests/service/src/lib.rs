@@ -36,6 +36,8 @@ pub struct Service {
     workers: u32,
     /// What 'kiln up' is told besides.
     options: Vec<String>,
+    /// By whom its certificate is.
+    authority: Option<PathBuf>,
     process: Option<Child>,
 }
 
@@ -64,6 +66,9 @@ impl Service {
         options: Vec<String>,
     ) -> Result<Self> {
         let kiln = ground.program(built)?;
+        // Beside a certificate lies who made it.
+        let certificate = options.iter().skip_while(|it| *it != "--tls-cert").nth(1);
+        let authority = certificate.map(|path| Path::new(path).with_file_name("ca.pem"));
         let data = ground.own_folder("service")?;
         let targets = data.join("config/targets");
         let made = ground.command(Path::new("mkdir")).arg("-p").arg(&targets).status()?;
@@ -73,7 +78,8 @@ impl Service {
         let linked = link.arg("-s").arg(&trial.target).arg(name).status()?;
         ensure!(linked.success(), "linking the target");
         let url = String::new();
-        let mut service = Self { ground, kiln, data, url, workers, options, process: None };
+        let mut service =
+            Self { ground, kiln, data, url, workers, options, authority, process: None };
         let ticket = service.up()?.context("a new service prints a ticket")?;
         let url = service.url.clone();
         service.say(&["login", &url, "--user", "ann", "--ticket", &ticket], PASSWORD)?;
@@ -222,8 +228,7 @@ impl Service {
     /// As [`Service::spec`], with `%dist` in its release, and asking for something.
     pub fn spec_that_needs(&self, name: &str, needs: &[&str], build: &str) -> Result<PathBuf> {
         let folder = self.spec(name, 1, build)?;
-        let needs: String =
-            needs.iter().map(|need| format!("BuildRequires: {need}\\n")).collect();
+        let needs: String = needs.iter().map(|need| format!("BuildRequires: {need}\\n")).collect();
         let change = format!("s/^Release:.*/Release: 1%{{?dist}}\\n{needs}/");
         let spec = folder.join(format!("{name}.spec"));
         let mut sed = self.ground.command(Path::new("sed"));
@@ -254,6 +259,31 @@ impl Service {
         Ok((status.parse()?, serde_json::from_str(answer).unwrap_or(Value::Null)))
     }
 
+    /// As [`Service::json`], with a line on standard input.
+    pub fn json_of(&self, arguments: &[&str], line: &str) -> Result<Value> {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        child.stdin.take().context("its input")?.write_all(format!("{line}\n").as_bytes())?;
+        let output = child.wait_with_output()?;
+        ensure!(output.status.success(), "{arguments:?} failed");
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Posts a body with these fields to an address of the service, as anybody.
+    pub fn post(&self, url: &str, fields: &[(&str, &str)], body: &[u8]) -> Result<(u16, String)> {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--data-binary", "@-", "-w", "\n%{http_code}"]);
+        for (name, value) in fields {
+            curl.arg("-H").arg(format!("{name}: {value}"));
+        }
+        let mut curl = curl.arg(url).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        curl.stdin.take().context("its input")?.write_all(body)?;
+        let text = String::from_utf8_lossy(&curl.wait_with_output()?.stdout).into_owned();
+        let (answer, status) = text.rsplit_once('\n').context("a status")?;
+        Ok((status.parse()?, answer.to_owned()))
+    }
+
     /// The ground that it stands on.
     pub fn ground(&self) -> &Ground {
         &self.ground
@@ -262,6 +292,9 @@ impl Service {
     fn command(&self) -> Command {
         let mut command = self.ground.command(&self.kiln);
         command.env("KILN_DIR", &self.data);
+        if let Some(authority) = &self.authority {
+            command.env("KILN_CA", authority);
+        }
         command
     }
 }
