@@ -71,7 +71,10 @@ mod tests {
         let given = read("git+https://git.example.org/rpms/pot.git#f43:packaging/pot");
         let given = given.expect("elsewhere").expect("named");
         let git = given.git.expect("a repository");
-        assert_eq!((&given.title[..], &git.url[..]), ("pot", "https://git.example.org/rpms/pot.git"));
+        assert_eq!(
+            (&given.title[..], &git.url[..]),
+            ("pot", "https://git.example.org/rpms/pot.git")
+        );
         let told = (git.reference.as_deref(), git.folder.as_deref());
         assert_eq!(told, (Some("f43"), Some("packaging/pot")));
         let given = read("git+https://git.example.org/rpms/pot.git").expect("elsewhere");

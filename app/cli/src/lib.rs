@@ -62,6 +62,10 @@ pub use failure::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, max_term_width = 100)]
 struct Arguments {
+    /// Certificates (PEM) of authorities that a service is believed by, besides those of this host
+    #[arg(long, global = true, value_name = "FILE", env = "KILN_CA", hide_env_values = true)]
+    ca: Option<std::path::PathBuf>,
+
     #[command(subcommand)]
     verb: Verb,
 }
@@ -104,6 +108,10 @@ enum Verb {
     Promote(client::again::Promote),
     /// Build anew what was built with some packages, in order
     RebuildDependants(client::again::RebuildDependants),
+    /// Let forges have something built
+    Hook(client::hooks::HookArguments),
+    /// Tell others what becomes of jobs
+    Notify(client::hooks::NotifyArguments),
     /// Fetch what a job made
     Download(client::builds::Download),
     /// Show a repository's snapshots, go back to one, or install from it
@@ -133,7 +141,11 @@ pub fn run() -> ExitCode {
     if let Some(code) = role::run() {
         return code;
     }
-    let result = match Arguments::parse().verb {
+    let Arguments { ca, verb } = Arguments::parse();
+    if let Err(failure) = ca.as_deref().map_or(Ok(()), client::believe) {
+        return failure.print();
+    }
+    let result = match verb {
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Shell(arguments) => shell::run(&arguments),
         Verb::Lock(arguments) => lock::run(&arguments),
@@ -152,6 +164,8 @@ pub fn run() -> ExitCode {
         Verb::Resubmit(arguments) => client::builds::resubmit(&arguments),
         Verb::Promote(arguments) => client::again::promote(&arguments),
         Verb::RebuildDependants(arguments) => client::again::rebuild(&arguments),
+        Verb::Hook(arguments) => client::hooks::hooks(&arguments),
+        Verb::Notify(arguments) => client::hooks::notify(&arguments),
         Verb::Download(arguments) => client::builds::download(&arguments),
         Verb::Repo(arguments) => client::repos::run(&arguments),
         Verb::Token(arguments) => client::accounts::tokens(&arguments),

@@ -67,8 +67,12 @@ impl Local {
             Controllers::find(),
         );
         let slots = Slots::open(worker.clone(), SLOTS)?;
-        let settings =
-            AgentSettings { launcher: launcher.clone(), cas: cas.clone(), folders: worker, authorities: Vec::new() };
+        let settings = AgentSettings {
+            launcher: launcher.clone(),
+            cas: cas.clone(),
+            folders: worker,
+            authorities: Vec::new(),
+        };
         let agent = Agent::open(settings)?;
         let cancel = Cancel::new().map_err(doing("preparing for ^C"))?;
         watch_for_interrupts(&runtime, &cancel, &ui);

@@ -5,6 +5,7 @@ mod boot;
 mod crew;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,15 @@ use kiln_access::Access;
 use kiln_cas::Cas;
 use kiln_flow::{Event, Publisher, PublisherSettings, Relay, Sweep};
 use kiln_model::{Limits, Outlet, Outlets, WorkerName};
-use kiln_server::{Service, ServiceSettings, router};
+use kiln_notify::{Notifier, NotifierSettings};
+use kiln_server::{Service, ServiceSettings, TlsFiles, TlsListener, router};
 use kiln_sign::Signer;
 use kiln_store::{Caps, Store, TicketKind};
 use kiln_wire::worker::Fetching;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::control::{Parts, SpawnSigner, now, open_flow};
 use crate::failure::{Failure, doing};
@@ -47,12 +50,24 @@ const SWEEP: Duration = Duration::from_secs(3600);
 /// How soon what could not be published is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
+/// How often it is looked for what has to be told once more.
+const RETELL: Duration = Duration::from_secs(2);
+
 /// What `kiln up` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7520")]
     listen: SocketAddr,
+
+    /// A certificate (PEM, with those that lead to an authority): TLS is spoken. Read anew when it
+    /// changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 
     /// Where it is reached, where that is not where it listens: behind a proxy, with TLS
     #[arg(long, value_name = "URL", env = "KILN_URL")]
@@ -100,6 +115,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL")]
     lookaside: Option<String>,
 
+    /// A host that webhooks and the state of commits may be sent to, as with --source-host
+    #[arg(long, value_name = "HOST")]
+    notify_host: Vec<Outlet>,
+
     /// A program that signs in place of kiln's own signer, and its arguments: see the operator's
     /// guide
     #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true)]
@@ -127,7 +146,10 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     let listener = TcpListener::bind(arguments.listen).await;
     let listener = listener.map_err(doing(format!("listening on {}", arguments.listen)))?;
     let address = listener.local_addr().map_err(doing("finding our address"))?;
-    let url = arguments.url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone());
+    let tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = arguments.url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     let url = url.trim_end_matches('/').to_owned();
     let boot = Boot::of(folders.data())?;
     boot.mend(&Cas::open(&folders.blobs())?)?;
@@ -137,14 +159,27 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     tokio::spawn(publish(Arc::clone(&service)));
     tokio::spawn(expire(Arc::clone(&service)));
     tokio::spawn(sweep(Arc::clone(&service), boot.clone()));
+    let notifier = notifier(&service, &url)?;
+    tokio::spawn(notify(Arc::clone(&service), notifier));
     welcome(&service, &url).await?;
+    // The worker of this host needs no certificate: it has a door of its own, on the loopback.
+    let (own, server) = match tls {
+        None => (address, serve_at(&service, &stop, at_once(listener))),
+        Some(files) => {
+            let own = TcpListener::bind("127.0.0.1:0").await.map_err(doing("listening"))?;
+            let own_address = own.local_addr().map_err(doing("finding our address"))?;
+            let safe = TlsListener::start(listener, files).map_err(doing("beginning with TLS"))?;
+            drop(serve_at(&service, &stop, at_once(own)));
+            (own_address, serve_at(&service, &stop, safe))
+        }
+    };
     let crew = match arguments.workers {
         0 => None,
         count => {
             let crew = CrewSettings {
                 service: Arc::clone(&service),
                 name: arguments.worker_name.clone(),
-                server: format!("http://{address}"),
+                server: format!("http://{own}"),
                 count,
                 stop: stop.clone(),
             };
@@ -153,30 +188,46 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     };
     println!("kiln is up: {url}");
     host::tell("READY=1");
-    let mut stopped = stop.clone();
-    // What is written goes out at once: where an answer is two pieces, the second would wait for
-    // the other side to say that it has the first, which it does after 40 ms.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection stays as it is");
-        }
-    });
-    let server = axum::serve(listener, router(Arc::clone(&service)))
-        .with_graceful_shutdown(async move { drop(stopped.wait_for(|stop| *stop).await) });
     if let Some(crew) = crew {
         // Workers say how their attempts ended before the doors close; the server goes on until
         // the last has.
-        let serving = tokio::spawn(server.into_future());
         crew.ended().await;
-        let waited = tokio::time::timeout(Duration::from_secs(5), serving).await;
+        let waited = tokio::time::timeout(Duration::from_secs(5), server).await;
         drop(waited);
     } else {
-        server.await.map_err(doing("serving"))?;
+        let served = server.await.map_err(|lost| doing("serving")(lost.into()))?;
+        served.map_err(doing("serving"))?;
     }
     service.flow.store().close().await;
     boot.sync()?;
     println!("kiln is down");
     Ok(())
+}
+
+/// What is written goes out at once: where an answer is two pieces, the second would wait for the
+/// other side to say that it has the first, which it does after 40 ms.
+fn at_once(listener: TcpListener) -> impl axum::serve::Listener<Addr = SocketAddr> {
+    listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection stays as it is");
+        }
+    })
+}
+
+/// Answers what comes to a listener until the service is told to stop.
+fn serve_at<L>(
+    service: &Arc<Service>,
+    stop: &watch::Receiver<bool>,
+    listener: L,
+) -> JoinHandle<std::io::Result<()>>
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
+    let mut stop = stop.clone();
+    let server = axum::serve(listener, router(Arc::clone(service)))
+        .with_graceful_shutdown(async move { drop(stop.wait_for(|stop| *stop).await) });
+    tokio::spawn(server.into_future())
 }
 
 async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Service, Failure> {
@@ -212,6 +263,7 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
         limits: Limits::default(),
         jobs: arguments.jobs.unwrap_or(usual).clamp(1, 1024),
         upload_cap: arguments.upload << 20,
+        notified: or_public(&arguments.notify_host),
     };
     Ok(Service::new(flow, publisher, Access::new(store), settings))
 }
@@ -223,11 +275,15 @@ fn own_word() -> String {
 
 /// Whom jails that fetch sources may speak to.
 fn fetching(arguments: &Arguments) -> Fetching {
-    let outlets = match &arguments.source_host[..] {
+    let outlets = or_public(&arguments.source_host);
+    Fetching { outlets, lookaside: arguments.lookaside.clone() }
+}
+
+fn or_public(named: &[Outlet]) -> Outlets {
+    match named {
         [] => Outlets::public(),
         named => Outlets(named.to_vec()),
-    };
-    Fetching { outlets, lookaside: arguments.lookaside.clone() }
+    }
 }
 
 /// Where nobody is an operator yet: tells who reads this how to become one.
@@ -269,6 +325,38 @@ async fn publish(service: Arc<Service>) {
             false => wait.await,
         };
         if !goes_on {
+            return;
+        }
+    }
+}
+
+/// Tells others what becomes of jobs.
+fn notifier(service: &Service, url: &str) -> Result<Notifier, Failure> {
+    let outlets = service.settings.notified.clone();
+    let settings = NotifierSettings { outlets, url: url.to_owned(), now };
+    let made = Notifier::new(service.flow.store().clone(), settings);
+    made.map_err(|error| doing("making ready to tell others")(std::io::Error::other(error)))
+}
+
+/// Tells what is in the outbox: at once when something happens, and what is tried again later.
+async fn notify(service: Arc<Service>, notifier: Notifier) {
+    let mut events = service.flow.events().listen();
+    loop {
+        match notifier.tell_all().await {
+            Ok(0) => {}
+            Ok(_) => continue,
+            Err(error) => tracing::error!(%error, "telling others"),
+        }
+        let news = async {
+            loop {
+                match events.recv().await {
+                    Ok(Event::Log(_)) => {}
+                    Ok(_) | Err(RecvError::Lagged(_)) => return true,
+                    Err(RecvError::Closed) => return false,
+                }
+            }
+        };
+        if !tokio::time::timeout(RETELL, news).await.unwrap_or(true) {
             return;
         }
     }

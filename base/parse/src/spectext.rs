@@ -60,7 +60,9 @@ impl SpecText {
         let words: Vec<&str> = rest.split_whitespace().collect();
         let name = match (&words[..], &self.name) {
             (["-n", name], _) => self.filled(name),
-            ([name], Some(main)) if !name.starts_with('-') => self.filled(&format!("{main}-{name}")),
+            ([name], Some(main)) if !name.starts_with('-') => {
+                self.filled(&format!("{main}-{name}"))
+            }
             _ => None,
         };
         self.gives.extend(name);

@@ -4,9 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{
-    Digest, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage, TargetName,
-};
+use kiln_model::{Digest, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage, TargetName};
 use serde::{Deserialize, Serialize};
 
 /// The version of these messages.

@@ -24,10 +24,8 @@ impl Flow {
 
     /// How sources may be fetched.
     pub fn fetching(&self) -> &Fetching {
-        self.fetching.get_or_init(|| Fetching {
-            outlets: kiln_model::Outlets::public(),
-            lookaside: None,
-        })
+        self.fetching
+            .get_or_init(|| Fetching { outlets: kiln_model::Outlets::public(), lookaside: None })
     }
 
     /// What a worker fetched for a lease is checked, and becomes the source of its build, unless

@@ -164,7 +164,8 @@ mod tests {
     #[test]
     fn a_long_way_down_is_no_trouble() {
         let count = 20_000;
-        let after = (0..count).map(|at| vec![at + 1].into_iter().filter(|at| *at < count).collect());
+        let after =
+            (0..count).map(|at| vec![at + 1].into_iter().filter(|at| *at < count).collect());
         let found = turns(after.collect()).expect("an order");
         assert_eq!(found.order.first(), Some(&(count - 1)));
     }
@@ -173,6 +174,8 @@ mod tests {
     fn rich_requirements_name_several() {
         assert_eq!(names_of("zlib-devel >= 1.2"), ["zlib-devel"]);
         let names = names_of("(pkgconfig(x) or y-devel)");
-        assert!(names.contains(&"pkgconfig(x)".to_owned()) && names.contains(&"y-devel".to_owned()));
+        assert!(
+            names.contains(&"pkgconfig(x)".to_owned()) && names.contains(&"y-devel".to_owned())
+        );
     }
 }

@@ -48,7 +48,8 @@ impl Flow {
         let is_binary = |name: &String| {
             made.values().any(|one| one.artifacts.iter().any(|it| it.nevra.name() == name))
         };
-        let unknown = asked.packages.iter().find(|name| !made.contains_key(*name) && !is_binary(name));
+        let unknown =
+            asked.packages.iter().find(|name| !made.contains_key(*name) && !is_binary(name));
         if let Some(name) = unknown {
             return Err(OrderError::NotMade { name: name.clone(), target: asked.target.clone() });
         }

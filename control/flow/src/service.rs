@@ -222,9 +222,8 @@ impl Flow {
         };
         let read = move || sources.iter().map(guess).collect::<Vec<Guess>>();
         let guesses = tokio::task::spawn_blocking(read).await.unwrap_or_default();
-        ordering::by_guesses(&guesses).map_err(|ring| {
-            OrderError::Ring(tell_ring(&ring.0, &guesses, &order.sources))
-        })
+        ordering::by_guesses(&guesses)
+            .map_err(|ring| OrderError::Ring(tell_ring(&ring.0, &guesses, &order.sources)))
     }
 
     /// What a job of a service was, once more: the same sources and settings, queued anew.

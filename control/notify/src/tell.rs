@@ -210,4 +210,3 @@ impl Notifier {
         format!("{}/jobs/{}", self.settings.url, job.id)
     }
 }
-

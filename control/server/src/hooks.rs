@@ -46,7 +46,8 @@ pub(crate) async fn hear(
     let nobody = stand_in();
     let is_signed = is_signed(known.as_ref().map_or(&nobody, |it| &it.hook), &headers, &body);
     let hook = known.filter(|_| is_signed).ok_or_else(|| Refused::none("hook", ""))?;
-    let note = |note: &str| Ok((StatusCode::OK, Json(Heard { build: None, note: note.to_owned() })));
+    let note =
+        |note: &str| Ok((StatusCode::OK, Json(Heard { build: None, note: note.to_owned() })));
     if !is_push(hook.hook.forge, &headers) {
         return note("heard; only pushes and tags are built");
     }
@@ -207,8 +208,7 @@ mod tests {
 
     #[test]
     fn a_branch_is_built_at_its_commit_and_a_tag_as_it_is_called() {
-        let hook =
-            NewHook { branches: "main".to_owned(), tags: "v*".to_owned(), ..stand_in() };
+        let hook = NewHook { branches: "main".to_owned(), tags: "v*".to_owned(), ..stand_in() };
         let ask = |reference: &str, after: &str| {
             let push = Push { reference: reference.to_owned(), after: after.to_owned() };
             wanted(&hook, &push)

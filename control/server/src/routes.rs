@@ -15,10 +15,10 @@ use crate::api::{
     accounts, again, builds, hooks, jobs, links, operating, projects, repositories, uploads,
 };
 use crate::guard::{Guard, guard};
+use crate::hooks as forges;
 use crate::openapi::Shape;
 use crate::problem::as_problem;
 use crate::service::App;
-use crate::hooks as forges;
 use crate::{live, pages, repos, workers};
 
 /// What a request is about: by it the guard finds the project whose roles count.

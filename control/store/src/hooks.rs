@@ -153,7 +153,8 @@ impl Store {
     /// Notes that a hook was told something, by the digest of what; false where it was told that
     /// before.
     pub async fn hears(&self, hook: i64, digest: &str, now: i64) -> Result<bool, StoreError> {
-        let text = "INSERT INTO heard (hook, digest, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        let text =
+            "INSERT INTO heard (hook, digest, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
         let query = sqlx::query(text).bind(hook).bind(digest).bind(now);
         Ok(self.change("noting what a hook was told", query).await? == 1)
     }

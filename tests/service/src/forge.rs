@@ -149,9 +149,8 @@ fn serve(mut stream: TcpStream, folder: &Path, heard: &Mutex<Vec<Heard>>) -> Res
         _ => ("201 Created".to_owned(), String::new(), b"{}".to_vec()),
     };
     let size = body.len();
-    let head = format!(
-        "HTTP/1.1 {status}\r\n{fields}Content-Length: {size}\r\nConnection: close\r\n\r\n"
-    );
+    let head =
+        format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {size}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
     Ok(stream.write_all(&body)?)
 }

@@ -46,6 +46,8 @@ pub struct Service {
     pub url: String,
     arguments: Vec<String>,
     is_quiet: bool,
+    /// By whom its certificate is.
+    authority: Option<PathBuf>,
     process: Option<Child>,
 }
 
@@ -53,12 +55,6 @@ impl Service {
     /// Starts one in a folder of its own, builds for the trial distribution.
     pub fn start(built: &Path, ground: Ground, trial: &Trial) -> Result<Self> {
         Self::start_with(built, ground, trial, 2)
-    }
-
-    /// As [`Service::start`], with more options of `kiln up`.
-    pub fn start_as(built: &Path, ground: Ground, trial: &Trial, options: &[&str]) -> Result<Self> {
-        let options = options.iter().map(|option| (*option).to_owned()).collect();
-        Self::begin(built, ground, trial, 2, options)
     }
 
     /// As [`Service::start`], with so many attempts at once on its own host; none for 0.
@@ -83,6 +79,9 @@ impl Service {
     /// A service that [`Service::begin`] starts.
     pub fn prepare(built: &Path, ground: Ground, trial: &Trial, with: &[&str]) -> Result<Self> {
         let kiln = ground.program(built)?;
+        // Beside a certificate lies who made it.
+        let certificate = with.iter().skip_while(|it| **it != "--tls-cert").nth(1);
+        let authority = certificate.map(|path| Path::new(path).with_file_name("ca.pem"));
         let data = ground.own_folder("service")?;
         let ground = Arc::new(ground);
         let targets = data.join("config/targets");
@@ -94,7 +93,7 @@ impl Service {
         ensure!(linked.success(), "linking the target");
         let arguments = with.iter().map(|word| (*word).to_owned()).collect();
         let url = String::new();
-        Ok(Self { ground, kiln, data, url, arguments, is_quiet: false, process: None })
+        Ok(Self { ground, kiln, data, url, arguments, is_quiet: false, authority, process: None })
     }
 
     /// Another control process over the same folder, for [`Service::up`] to start: with a database
@@ -108,6 +107,7 @@ impl Service {
             url: String::new(),
             arguments,
             is_quiet: self.is_quiet,
+            authority: self.authority.clone(),
             process: None,
         }
     }
@@ -298,8 +298,7 @@ impl Service {
     /// As [`Service::spec`], with `%dist` in its release, and asking for something.
     pub fn spec_that_needs(&self, name: &str, needs: &[&str], build: &str) -> Result<PathBuf> {
         let folder = self.spec(name, 1, build)?;
-        let needs: String =
-            needs.iter().map(|need| format!("BuildRequires: {need}\\n")).collect();
+        let needs: String = needs.iter().map(|need| format!("BuildRequires: {need}\\n")).collect();
         let change = format!("s/^Release:.*/Release: 1%{{?dist}}\\n{needs}/");
         let spec = folder.join(format!("{name}.spec"));
         let mut sed = self.ground.command(Path::new("sed"));
@@ -347,6 +346,31 @@ impl Service {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// As [`Service::json`], with a line on standard input.
+    pub fn json_of(&self, arguments: &[&str], line: &str) -> Result<Value> {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        child.stdin.take().context("its input")?.write_all(format!("{line}\n").as_bytes())?;
+        let output = child.wait_with_output()?;
+        ensure!(output.status.success(), "{arguments:?} failed");
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Posts a body with these fields to an address of the service, as anybody.
+    pub fn post(&self, url: &str, fields: &[(&str, &str)], body: &[u8]) -> Result<(u16, String)> {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--data-binary", "@-", "-w", "\n%{http_code}"]);
+        for (name, value) in fields {
+            curl.arg("-H").arg(format!("{name}: {value}"));
+        }
+        let mut curl = curl.arg(url).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        curl.stdin.take().context("its input")?.write_all(body)?;
+        let text = String::from_utf8_lossy(&curl.wait_with_output()?.stdout).into_owned();
+        let (answer, status) = text.rsplit_once('\n').context("a status")?;
+        Ok((status.parse()?, answer.to_owned()))
+    }
+
     /// The ground that it stands on.
     pub fn ground(&self) -> &Ground {
         &self.ground
@@ -355,6 +379,9 @@ impl Service {
     fn command(&self) -> Command {
         let mut command = self.ground.command(&self.kiln);
         command.env("KILN_DIR", &self.data);
+        if let Some(authority) = &self.authority {
+            command.env("KILN_CA", authority);
+        }
         command
     }
 }

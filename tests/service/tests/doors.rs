@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use kiln_kit::{Ground, Trial};
-use kiln_service::{Forge, Service, TARGET};
+use kiln_service::{Forge, Heard, Service, TARGET};
 use serde_json::Value;
 
 fn service() -> Option<Result<Service>> {
@@ -113,7 +113,8 @@ fn with_forge() -> Option<Result<(Service, Forge)>> {
         let forge = Forge::start(&ground.path().join("forge"))?;
         let built = env!("CARGO_BIN_EXE_kiln-service-program").as_ref();
         let host = forge.url("");
-        let options = ["--source-host", host.trim_end_matches('/')];
+        let host = host.trim_end_matches('/');
+        let options = ["--source-host", host, "--notify-host", host];
         let service = Service::start_as(built, ground, &trial, &options)?;
         service.told(&["project", "create", "tools", "--public", "--target", TARGET])?;
         Ok((service, forge))
@@ -181,7 +182,8 @@ fn what_a_repository_must_not_hold_or_reach_is_refused() -> Result<()> {
     let told = build["jobs"][0]["report"].to_string();
     ensure!(told.contains("may not be fetched from") && told.contains("--source-host"), "{told}");
     // A link that would have brought a file of wherever it is followed.
-    let files = [("link.spec", &spec_of("link", "host.txt", "")[..]), ("host.txt", "->/etc/passwd")];
+    let files =
+        [("link.spec", &spec_of("link", "host.txt", "")[..]), ("host.txt", "->/etc/passwd")];
     forge.commit("link", &files)?;
     let build = build_of(&service, &format!("git+{}", forge.url("git/link.git")))?;
     let told = build["jobs"][0]["report"].to_string();
@@ -237,4 +239,142 @@ fn a_source_package_at_an_address_is_what_its_digest_says() -> Result<()> {
     let bad = build_of(&service, &forge.url("files/not.src.rpm"))?;
     ensure!(bad["jobs"][0]["state"] == "failed", "{bad}");
     Ok(())
+}
+
+/// Waits until a forge has heard something.
+fn hears(forge: &Forge, is_it: impl Fn(&Heard) -> bool) -> Result<Heard> {
+    for _ in 0..300 {
+        if let Some(heard) = forge.heard().into_iter().find(&is_it) {
+            return Ok(heard);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let lines: Vec<String> = forge.heard().into_iter().map(|one| one.line).collect();
+    anyhow::bail!("not heard: {lines:#?}")
+}
+
+#[test]
+fn a_push_becomes_a_build_and_the_forge_and_others_are_told() -> Result<()> {
+    let Some(started) = with_forge() else { return Ok(()) };
+    let (service, forge) = started?;
+    forge.file("jug.txt", b"a jug\n")?;
+    let spec = spec_of("jug", &forge.url("files/jug.txt"), "");
+    let commit = forge.commit("jug", &[("jug.spec", &spec)])?;
+    let url = forge.url("git/jug.git");
+    let add = ["hook", "add", "tools", &url, "--forge", "forgejo", "--branches", "main"];
+    let hook = service.json_of(&[&add[..], &["--token-stdin", "--json"]].concat(), "t0ken")?;
+    let (address, secret) = (hook["address"].as_str(), hook["secret"].as_str());
+    let (address, secret) = (address.context("an address")?, secret.context("a secret")?);
+    let to = forge.url("listener");
+    let listener = service.json(&["notify", "add", "tools", &to, "--json"])?;
+    let whsec = listener["secret"].as_str().context("a secret")?;
+    service.told(&["notify", "add", "tools", &forge.url("broken")])?;
+
+    let body = format!("{{\"ref\":\"refs/heads/main\",\"after\":\"{commit}\",\"x\":1}}");
+    let body = body.as_bytes();
+    let good = kiln_notify::sign_hex(secret, body);
+    let event = ("X-Forgejo-Event", "push");
+    let push = |address: &str, signature: &str| {
+        service.post(address, &[event, ("X-Forgejo-Signature", signature)], body)
+    };
+    // Whoever is not known and whoever has not signed is told one thing.
+    let unknown = push(&format!("{address}0"), &good)?;
+    let unsigned = push(address, &good.replace('a', "b"))?;
+    ensure!(unknown == unsigned && unknown.0 == 404, "{unknown:?} {unsigned:?}");
+    let (status, answer) = push(address, &good)?;
+    ensure!(status == 201, "{answer}");
+    let answer: Value = serde_json::from_str(&answer)?;
+    let (status, again) = push(address, &good)?;
+    ensure!(status == 200 && again.contains("heard before"), "{again}");
+    let job = over(&service, &answer["build"])?;
+    ensure!(is_published(&job), "{job}");
+
+    let statuses = format!("POST /api/v1/repos/git/jug/statuses/{commit}");
+    for state in ["pending", "success"] {
+        let heard = hears(&forge, |one| {
+            one.line == statuses && String::from_utf8_lossy(&one.body).contains(state)
+        })?;
+        ensure!(heard.field("authorization") == Some("token t0ken"), "{heard:?}");
+    }
+    let heard = hears(&forge, |one| {
+        one.line == "POST /listener" && String::from_utf8_lossy(&one.body).contains("published")
+    })?;
+    let field = |name| heard.field(name).context("a field");
+    let seconds = field("webhook-timestamp")?.parse()?;
+    let signature = kiln_notify::sign(whsec, field("webhook-id")?, seconds, &heard.body);
+    ensure!(field("webhook-signature")? == signature, "{heard:?}");
+    let told: Value = serde_json::from_slice(&heard.body)?;
+    ensure!(told["type"] == "job.published" && told["data"]["title"] == "jug", "{told}");
+    // What does not arrive is told again, under the same id.
+    let first = hears(&forge, |one| one.line == "POST /broken")?;
+    let id = first.field("webhook-id").context("an id")?.to_owned();
+    let is_it = |one: &Heard| one.line == "POST /broken" && one.field("webhook-id") == Some(&id);
+    hears(&forge, |_| forge.heard().iter().filter(|one| is_it(one)).count() > 1)?;
+    // Nobody is told inside the network whom no operator named.
+    for wrong in ["http://127.0.0.1:1/x", "https://127.0.0.1/x", "ftp://host/x"] {
+        let refused = service.run(&["notify", "add", "tools", wrong])?;
+        ensure!(refused.status.code() == Some(2), "{wrong}");
+    }
+    Ok(())
+}
+
+/// A certificate for the loopback by an authority of its own, as files in `folder`.
+fn certify(folder: &std::path::Path) -> Result<()> {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;
+    for (name, text) in [
+        ("ca.pem", authority.pem()),
+        ("key.pem", key.serialize_pem()),
+        ("cert.pem", certificate.pem()),
+    ] {
+        let path = folder.join(name);
+        std::fs::write(&path, text)?;
+        // The user that the service runs as reads them.
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn tls_is_spoken_by_files_and_those_are_renewed_without_a_stop() -> Result<()> {
+    let (Some(ground), Some(trial)) = (Ground::or_skip(), Trial::or_skip()) else { return Ok(()) };
+    let folder = ground.path().join("tls");
+    std::fs::create_dir_all(&folder)?;
+    certify(&folder)?;
+    let at = |name: &str| folder.join(name).display().to_string();
+    let options = ["--tls-cert", &at("cert.pem"), "--tls-key", &at("key.pem")];
+    let built = env!("CARGO_BIN_EXE_kiln-service-program").as_ref();
+    let service = Service::start_as(built, ground, &trial, &options)?;
+    ensure!(service.url.starts_with("https://"), "{}", service.url);
+    service.told(&["project", "create", "tools", "--public", "--target", TARGET])?;
+    let job = service.build("tools", &service.spec("kt-safe", 1, ":")?)?;
+    ensure!(is_published(&job), "{job}");
+    let asks = |authority: &str| -> Result<bool> {
+        let url = format!("{}/health", service.url);
+        let arguments = ["-s", "--cacert", authority, &url];
+        Ok(std::process::Command::new("curl").args(arguments).output()?.status.success())
+    };
+    std::fs::copy(folder.join("ca.pem"), folder.join("old.pem"))?;
+    ensure!(asks(&at("ca.pem"))?, "whoever knows the authority is served");
+    let stranger = service.ask("GET", "/health", "x", b"");
+    ensure!(stranger.is_err() || stranger.is_ok_and(|(status, _)| status == 0), "not believed");
+    // A file that is no certificate leaves the old one in its place; a good one takes it.
+    std::fs::write(folder.join("cert.pem"), "no certificate")?;
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    ensure!(asks(&at("old.pem"))?, "the old one is shown still");
+    certify(&folder)?;
+    for _ in 0..100 {
+        if asks(&at("ca.pem"))? {
+            ensure!(!asks(&at("old.pem"))?, "the old one is shown no more");
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    anyhow::bail!("the new certificate was never shown")
 }

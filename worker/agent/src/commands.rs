@@ -141,9 +141,8 @@ pub(crate) fn make_source(spec: &Spec<'_>, settings: &Settings, has_changelog: b
 pub(crate) fn expand(spec: &str, settings: &Settings, to: &str) -> Step {
     // A shell for the sake of its `>` alone: what it runs and where to are arguments.
     let script = "to=$1; shift; exec \"$@\" >\"$to\"";
-    let mut argv = ["/bin/sh", "-c", script, "sh", to, "/usr/bin/rpmspec", "-P"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut argv =
+        ["/bin/sh", "-c", script, "sh", to, "/usr/bin/rpmspec", "-P"].map(str::to_owned).to_vec();
     argv.extend(rpmbuild("", settings).split_off(2));
     argv.extend(["--define".to_owned(), format!("_sourcedir {INPUT}")]);
     argv.push(Spec::Given(spec).path());

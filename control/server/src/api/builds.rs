@@ -272,7 +272,8 @@ pub(super) fn may_be_fetched(app: &App, remote: &Remote) -> Answer<()> {
         Permit::No => {
             let host = kiln_model::Foreign::new(parts.host);
             let error = format!("sources may not be fetched from {host}, or not like that");
-            Err(Refused::wrong(error).with_hint("an operator allows hosts: 'kiln up --source-host'"))
+            Err(Refused::wrong(error)
+                .with_hint("an operator allows hosts: 'kiln up --source-host'"))
         }
         Permit::Public | Permit::Any => Ok(()),
     }

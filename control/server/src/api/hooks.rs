@@ -49,7 +49,8 @@ pub(crate) async fn make(
         return Err(Refused::wrong("name branches or tags: '*' for all of them"));
     }
     let token = asked.token.filter(|token| !token.is_empty());
-    if token.as_ref().is_some_and(|it| it.len() > 500 || !it.bytes().all(|b| b.is_ascii_graphic())) {
+    if token.as_ref().is_some_and(|it| it.len() > 500 || !it.bytes().all(|b| b.is_ascii_graphic()))
+    {
         return Err(Refused::wrong("that is not a token"));
     }
     let project = asker.project()?;
@@ -109,13 +110,8 @@ pub(crate) async fn make_listener(
     let secret = format!("whsec_{key}");
     let id = app.store().make_listener(project.id, &asked.url, &secret, app.now()).await?;
     app.note(&asker.label(), "notify add", &project.name, &asked.url).await;
-    let made = Listener {
-        id,
-        url: asked.url,
-        secret: Some(secret),
-        failing_at: None,
-        disabled_at: None,
-    };
+    let made =
+        Listener { id, url: asked.url, secret: Some(secret), failing_at: None, disabled_at: None };
     Ok((StatusCode::CREATED, Json(made)))
 }
 

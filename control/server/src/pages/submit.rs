@@ -108,12 +108,7 @@ fn given(files: BTreeMap<String, String>) -> Answer<Vec<Given>> {
     match &specs[..] {
         [spec] => {
             let spec = (*spec).clone();
-            Ok(vec![Given {
-                title: spec.clone(),
-                spec: Some(spec),
-                files,
-                ..Given::default()
-            }])
+            Ok(vec![Given { title: spec.clone(), spec: Some(spec), files, ..Given::default() }])
         }
         [] if files.is_empty() => Err(Refused::wrong("no file was sent")),
         [] => {

@@ -11,9 +11,7 @@ use kiln_model::{Fault, Limits, Outlets, Requirement, Stage};
 use kiln_parse::checksum::Checksum;
 use kiln_parse::remote::{self, Listed};
 use kiln_parse::rpmfile::Facts;
-use kiln_wire::worker::{
-    ClaimedArtifact, Fetched, Fetching, Lease, Remote, Source, SourceFile,
-};
+use kiln_wire::worker::{ClaimedArtifact, Fetched, Fetching, Lease, Remote, Source, SourceFile};
 
 use super::{Attempt, UPPER};
 use crate::commands::{self, TOPDIR};
@@ -151,7 +149,8 @@ impl Attempt<'_> {
     fn tree_of(&self, ran: Ran) -> Result<(Vec<SourceFile>, String), AttemptError> {
         // Hidden files are git's and its users' own; what else could not be taken is missing.
         let odd = "its name does not end as it should";
-        let is_told = |told: &&String| !told.starts_with('.') && !told.ends_with(odd);
+        // As it is told, a name stands in quotes.
+        let is_told = |told: &&String| !told.starts_with("'.") && !told.ends_with(odd);
         if let Some(told) = ran.refused.iter().find(is_told) {
             return Err(wrong(format!("the repository holds what cannot be a source: {told}")));
         }
@@ -333,8 +332,7 @@ impl Attempt<'_> {
         collect: Vec<Collect>,
     ) -> Result<Ran, AttemptError> {
         let authorities = self.jails.slot.scratch.join("authorities.pem");
-        fs::write(&authorities, self.authorities()?)
-            .map_err(io_error("writing", &authorities))?;
+        fs::write(&authorities, self.authorities()?).map_err(io_error("writing", &authorities))?;
         let mut wanted = self.rpmbuild_jail(name, root, steps, "SOURCES", "");
         let at = AUTHORITIES.to_owned();
         wanted.mounts.push(Mount::ReadOnly { at, from: authorities.clone() });
