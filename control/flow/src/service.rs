@@ -257,7 +257,8 @@ impl Flow {
                 return Err(OrderError::Missing(file.name.clone()));
             }
         }
-        let made = self.store.submit_all(&[build], &Turns::any(1), once.as_ref(), self.now()).await?;
+        let made =
+            self.store.submit_all(&[build], &Turns::any(1), once.as_ref(), self.now()).await?;
         self.events.tell(Event::Queued);
         made.into_iter().next().ok_or(OrderError::Nothing)
     }

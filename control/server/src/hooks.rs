@@ -179,6 +179,7 @@ async fn order(app: &App, hook: &HookRecord, reference: String) -> Answer<i64> {
         without: Vec::new(),
         limits: app.settings.limits.clone(),
         jobs: app.settings.jobs,
+        once: None,
     };
     let made = app.flow.order(&order).await?;
     app.note(&format!("hook {id}"), "build", &name, &title).await;

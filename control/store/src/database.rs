@@ -159,13 +159,13 @@ impl Store {
             Backend::Sqlite => "BEGIN IMMEDIATE",
             Backend::Postgres => "BEGIN",
         };
-        let turn = self.turn().await;
+        let turn = self.place_to_write().await;
         let transaction = pool.begin_with(begin).await.map_err(failed(doing))?;
         Ok(Write { transaction, backend: self.backend, doing, _turn: turn })
     }
 
     /// Waits for this process's turn to write, where only one can.
-    async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
+    async fn place_to_write(&self) -> Option<OwnedMutexGuard<()>> {
         match self.backend {
             Backend::Sqlite => Some(Arc::clone(&self.turn).lock_owned().await),
             Backend::Postgres => None,
@@ -206,7 +206,7 @@ impl Store {
         doing: &'static str,
         query: Query<'_>,
     ) -> Result<u64, StoreError> {
-        let _turn = self.turn().await;
+        let _turn = self.place_to_write().await;
         let done = query.execute(&self.pool).await.map_err(failed(doing))?;
         Ok(done.rows_affected())
     }

@@ -25,7 +25,9 @@ async fn a_request_that_is_made_again_makes_nothing_more() {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..8 {
             let (store, asked, builds) = (store.clone(), asked.clone(), builds.clone());
-            tasks.spawn(async move { store.submit_all(&builds, &Turns::chain(builds.len()), Some(&asked), 5).await });
+            tasks.spawn(async move {
+                store.submit_all(&builds, &Turns::chain(builds.len()), Some(&asked), 5).await
+            });
         }
         let made: Vec<_> =
             tasks.join_all().await.into_iter().map(|one| one.expect("stored")).collect();
@@ -33,11 +35,16 @@ async fn a_request_that_is_made_again_makes_nothing_more() {
         assert_eq!(store.queue_figures().await.expect("counted").ready, 1, "{}", kept.name);
         assert_eq!(store.queue_figures().await.expect("counted").held, 1, "a chain");
 
-        let other = store.submit_all(&builds, &Turns::any(builds.len()), Some(&once(owner.1, "others")), 6).await;
+        let other = store
+            .submit_all(&builds, &Turns::any(builds.len()), Some(&once(owner.1, "others")), 6)
+            .await;
         assert!(matches!(other, Err(StoreError::OtherRequest(_))), "{}: {other:?}", kept.name);
         assert_eq!(store.sweep_answers(5).await.expect("swept"), 0);
         assert_eq!(store.sweep_answers(6).await.expect("swept"), 1);
-        let anew = store.submit_all(&builds, &Turns::any(builds.len()), Some(&asked), 7).await.expect("stored");
+        let anew = store
+            .submit_all(&builds, &Turns::any(builds.len()), Some(&asked), 7)
+            .await
+            .expect("stored");
         assert_ne!(anew, made[0], "{}: a key is forgotten after a while", kept.name);
     }
 }

@@ -209,6 +209,7 @@ impl Jails {
             address_space: None,
             keep: Vec::new(),
             without: Vec::new(),
+            door: None,
         };
         Ok(Self { launcher, cancel: Cancel::new()?, plan, _slot: slot })
     }

@@ -60,6 +60,7 @@ impl Client {
             title: name.clone(),
             spec: None,
             files: [(name.clone(), digest.to_string())].into(),
+            ..Given::default()
         };
         let asked = BuildAsked { given: vec![given], ..nothing() };
         let path = format!("/api/v1/projects/{}/builds", self.project);
@@ -99,6 +100,7 @@ fn nothing() -> BuildAsked {
         targets: Vec::new(),
         scratch: false,
         chain: false,
+        ordered: false,
         background: false,
         priority: 0,
         profile: None,

@@ -149,20 +149,20 @@ impl Worker {
         ensure!(Digest::of(&bytes) == source.digest, "other bytes than those of the source");
         let asked = ResolveRequest { key: lease.key, requires: Vec::new() };
         let resolved: Resolved = self.line.ask("resolve", "/worker/v1/resolve", &asked).await?;
-        self.stage(lease.key, Stage::Resolve).await?;
+        self.stage(lease.key, 0, Stage::Resolve).await?;
         let lock = kiln_parse::lock::digest(&resolved.lock);
         let asked = Provide { key: lease.key, lock };
         let _: Provided = self.line.ask("provide", "/worker/v1/provide", &asked).await?;
-        self.stage(lease.key, Stage::Materialise).await?;
+        self.stage(lease.key, 1, Stage::Materialise).await?;
         let text = TEXT.repeat(LINES);
         for piece in 0..2 {
             let path = format!("{base}/logs/build?offset={}", piece * text.len());
             self.line.send("log", Method::POST, &path, text.clone().into_bytes()).await?;
         }
-        self.stage(lease.key, Stage::Run).await?;
+        self.stage(lease.key, 2, Stage::Run).await?;
         self.deliver(&base, &pair.source).await?;
         self.deliver(&base, &pair.binary).await?;
-        self.stage(lease.key, Stage::Collect).await?;
+        self.stage(lease.key, 3, Stage::Collect).await?;
         let claim = Claim {
             key: lease.key,
             lock,
@@ -174,8 +174,8 @@ impl Worker {
         self.tell("finish", "/worker/v1/finish", &finish).await
     }
 
-    async fn stage(&self, key: LeaseKey, stage: Stage) -> Result<()> {
-        let ended = StageEnded { stage, wall_ms: 10, cpu_ms: 5, note: String::new() };
+    async fn stage(&self, key: LeaseKey, position: u32, stage: Stage) -> Result<()> {
+        let ended = StageEnded { position, stage, wall_ms: 10, cpu_ms: 5, note: String::new() };
         self.tell("stage", "/worker/v1/stage", &StageNote { key, ended }).await
     }
 
