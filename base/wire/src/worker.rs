@@ -210,6 +210,8 @@ pub enum Ending {
     Failed(Report),
     /// Someone ended it.
     Cancelled,
+    /// Its worker was told to stop: another one is to have it, and nothing was wrong with it.
+    Stopped,
 }
 
 /// A stage that ended, and what it took.

@@ -414,6 +414,10 @@ impl Flow {
         let now = (self.now)();
         match ending {
             Ending::Cancelled => self.store.cancel(key.job, now).await?,
+            Ending::Stopped => {
+                self.store.release(key).await?;
+                self.events.tell(Event::Queued);
+            }
             Ending::Failed(report) if self.is_a_setback(key, &report).await? => {
                 let setbacks = self.store.requeue(key, &report).await?;
                 if setbacks >= SETBACKS {

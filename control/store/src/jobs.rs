@@ -90,6 +90,15 @@ impl Store {
         Ok(setbacks)
     }
 
+    /// Puts a leased job back whose worker was told to stop: that says nothing of the job.
+    pub async fn release(&self, key: LeaseKey) -> Result<(), StoreError> {
+        let mut write = self.write("queueing a job again").await?;
+        let state = held(&mut write, key, JobEvent::Requeue).await?;
+        let text = "UPDATE jobs SET state = $1, lease_until = NULL WHERE id = $2";
+        write.run(sqlx::query(text).bind(state.word()).bind(key.job.0)).await?;
+        write.commit().await
+    }
+
     /// Ends a job that was put back too often.
     pub async fn give_up(&self, id: JobId, report: &Report, now: i64) -> Result<(), StoreError> {
         let mut write = self.write("giving a job up").await?;
@@ -440,6 +449,18 @@ mod tests {
         store.lease(job, "here", 0, 100).await.expect("leased");
         let again = store.lease(job, "there", 0, 100).await;
         assert!(matches!(again, Err(StoreError::Illegal { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_is_stopped_is_no_setback() {
+        let (_folder, store) = store().await;
+        let job = store.submit(&build(), 1).await.expect("submitted").jobs[0];
+        let key = store.lease(job, "here", 0, 100).await.expect("leased");
+        store.release(key).await.expect("put back");
+        assert!(matches!(store.release(key).await, Err(StoreError::Stale(_))));
+        let record = store.job(job).await.expect("read");
+        assert_eq!((record.state, record.setbacks), (JobState::Queued, 0));
+        assert_eq!(store.lease(job, "there", 0, 100).await.expect("leased").epoch, Epoch(2));
     }
 
     #[tokio::test]
