@@ -197,12 +197,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Appends a line, in one write.
+    /// Appends a line, in one write, and returns when it is on the disk: no signature is out of
+    /// which a power cut takes the line away.
     pub(crate) fn note(&mut self, ask: &Sign, digest: &Digest) -> Result<(), String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let line = format!("{now} {} {} {}\n", ask.key, ask.kind.word(), digest.hex());
         self.file
             .write_all(line.as_bytes())
-            .map_err(|error| format!("writing to signed.log: {error}"))
+            .map_err(|error| format!("writing to signed.log: {error}"))?;
+        fsync(&self.file).map_err(refused("writing to signed.log"))
     }
 }

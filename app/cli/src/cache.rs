@@ -20,6 +20,9 @@ use crate::failure::{Failure, doing};
 use crate::folders::Folders;
 use crate::role;
 
+/// What only the folder of a service has.
+const SERVICE: &str = "boot";
+
 /// What `kiln cache` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -131,6 +134,13 @@ fn collect(
     println!("{word} {layers} layers, {}", HumanBytes(freed));
     let roots = collect_kept_roots(folders, day * unused, dry_run)?;
     println!("{word} {roots} kept buildroots");
+    if folders.data().join(SERVICE).exists() {
+        // What they are for may stand in another database than the one in this folder.
+        println!(
+            "blobs are the service's: it sweeps them itself, and 'kiln sweep' does it at once"
+        );
+        return Ok(());
+    }
     let (blobs, freed) = collect_blobs(folders, forget, dry_run)?;
     println!("{word} {blobs} blobs, {}", HumanBytes(freed));
     Ok(())

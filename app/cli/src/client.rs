@@ -7,6 +7,7 @@ pub(crate) mod projects;
 pub(crate) mod repos;
 pub(crate) mod servers;
 pub(crate) mod submit;
+pub(crate) mod sweep;
 pub(crate) mod workers;
 
 use std::error::Error;
@@ -22,6 +23,9 @@ use tokio::runtime::Runtime;
 use crate::failure::{Failure, doing};
 
 use servers::Servers;
+
+/// After how many milliseconds something is asked again of a service that was not heard.
+const AGAIN: [u64; 4] = [200, 500, 1500, 4000];
 
 /// A service, as somebody who is signed in to it.
 pub(crate) struct Client {
@@ -82,6 +86,27 @@ impl Client {
         message: &impl Serialize,
     ) -> Result<T, Failure> {
         self.message(self.request(method, path).json(message))
+    }
+
+    /// As [`Client::send`], of something that is to be done once: where no answer is heard, it is
+    /// asked again by the same key.
+    pub(crate) fn send_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        message: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let key = kiln_access::Secret::new("request");
+        let mut pauses = AGAIN.iter();
+        loop {
+            let request = self.request(Method::POST, path).json(message);
+            let answer = self.message(request.header("idempotency-key", key.text()));
+            match (answer, pauses.next()) {
+                (Err(Failure(report)), Some(pause)) if report.fault == Fault::Host => {
+                    std::thread::sleep(Duration::from_millis(*pause));
+                }
+                (answer, _) => return answer,
+            }
+        }
     }
 
     /// Something to which there is no answer.

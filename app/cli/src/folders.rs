@@ -14,6 +14,7 @@ use crate::failure::{Failure, doing};
 /// $KILN_DIR, or $XDG_DATA_HOME/kiln, or ~/.local/share/kiln
 ///   use.lock         shared: in use; exclusive: being collected
 ///   kiln.db          builds, jobs, artifacts
+///   boot             in which boot of the machine the service last ran
 ///   blobs.v1/        everything by its digest
 ///   snapshots.v1/    generations of upstream repositories
 ///   solved.v1/       what the solver has answered

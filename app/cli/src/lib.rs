@@ -25,6 +25,7 @@ macro_rules! eprintln {
     }};
 }
 
+mod backup;
 mod build;
 mod cache;
 mod chain;
@@ -77,6 +78,10 @@ enum Verb {
     Debrpm(debrpm::Arguments),
     /// Run the service: many packagers, one server
     Up(up::Arguments),
+    /// Copy a service's database, blobs, keys and logs into a folder, while it runs
+    Backup(backup::Arguments),
+    /// Make a service of a backup, where there is none
+    Restore(backup::RestoreArguments),
     /// Work for a service, or see after its workers
     Worker(worker::Arguments),
     /// Sign in to a service
@@ -105,6 +110,8 @@ enum Verb {
     Audit(client::operating::Audit),
     /// Show how a service does
     Stats(client::operating::Stats),
+    /// Remove what a service keeps and nothing needs; it does so itself from time to time
+    Sweep(client::sweep::Arguments),
     /// Show what is kept on this machine, and throw away what nothing needs
     Cache(cache::Arguments),
     /// Say what this host offers and lacks, each with the command that mends it
@@ -127,6 +134,8 @@ pub fn run() -> ExitCode {
         Verb::Target(arguments) => target::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Debrpm(arguments) => debrpm::run(&arguments).map(|()| ExitCode::SUCCESS),
         Verb::Up(arguments) => up::run(&arguments),
+        Verb::Backup(arguments) => backup::run(&arguments),
+        Verb::Restore(arguments) => backup::run_restore(&arguments),
         Verb::Worker(arguments) => worker::run(&arguments),
         Verb::Login(arguments) => client::accounts::login(&arguments),
         Verb::Whoami(arguments) => client::accounts::whoami(&arguments),
@@ -141,6 +150,7 @@ pub fn run() -> ExitCode {
         Verb::User(arguments) => client::accounts::users(&arguments),
         Verb::Audit(arguments) => client::operating::audit(&arguments),
         Verb::Stats(arguments) => client::operating::stats(&arguments),
+        Verb::Sweep(arguments) => client::sweep::run(&arguments),
         Verb::Cache(arguments) => cache::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Completions(arguments) => Ok(pages::completions(&arguments, Arguments::command())),

@@ -1,6 +1,7 @@
 //! `kiln up`: the service. Control in this process; the signer, solvers and a worker as processes
 //! of the same program, each with what it needs and no more.
 
+mod boot;
 mod crew;
 
 use std::net::SocketAddr;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 use kiln_access::Access;
 use kiln_cas::Cas;
-use kiln_flow::{Event, Publisher, PublisherSettings};
-use kiln_model::Limits;
+use kiln_flow::{Event, Publisher, PublisherSettings, Relay, Sweep};
+use kiln_model::{Limits, WorkerName};
 use kiln_server::{Service, ServiceSettings, router};
 use kiln_sign::Signer;
 use kiln_store::{Caps, Store, TicketKind};
@@ -25,6 +26,7 @@ use crate::folders::Folders;
 use crate::local::refuse_root;
 use crate::target::every_target;
 
+use boot::Boot;
 use crew::{Crew, CrewSettings};
 
 /// For how long the link to become the first operator is good, in milliseconds.
@@ -35,6 +37,9 @@ const EXPIRY: Duration = Duration::from_secs(15);
 
 /// After a start, workers have so long to say that they are still at it.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// How often what nothing needs is looked for.
+const SWEEP: Duration = Duration::from_secs(3600);
 
 /// How soon what could not be published is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -57,6 +62,10 @@ pub(crate) struct Arguments {
     /// How many attempts run on this host at once; 0 for none, where workers are elsewhere
     #[arg(long, value_name = "N", default_value_t = 2)]
     workers: u32,
+
+    /// What this process's own worker is called: each of several over one database needs another
+    #[arg(long, value_name = "NAME", default_value = "local")]
+    worker_name: WorkerName,
 
     /// How many processes a build may start at once; as many as the host has CPUs, as a rule
     #[arg(long, value_name = "N")]
@@ -106,16 +115,21 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     let address = listener.local_addr().map_err(doing("finding our address"))?;
     let url = arguments.url.clone().unwrap_or_else(|| format!("http://{address}"));
     let url = url.trim_end_matches('/').to_owned();
+    let boot = Boot::of(folders.data())?;
+    boot.mend(&Cas::open(&folders.blobs())?)?;
     let service = Arc::new(open(arguments, folders, &url).await?);
     let stop = watch_signals()?;
+    tokio::spawn(Relay::new(service.flow.store(), service.flow.events(), &own_word()).run());
     tokio::spawn(publish(Arc::clone(&service)));
     tokio::spawn(expire(Arc::clone(&service)));
+    tokio::spawn(sweep(Arc::clone(&service), boot.clone()));
     welcome(&service, &url).await?;
     let crew = match arguments.workers {
         0 => None,
         count => {
             let crew = CrewSettings {
                 service: Arc::clone(&service),
+                name: arguments.worker_name.clone(),
                 server: format!("http://{address}"),
                 count,
                 stop: stop.clone(),
@@ -138,6 +152,7 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
         server.await.map_err(doing("serving"))?;
     }
     service.flow.store().close().await;
+    boot.sync()?;
     println!("kiln is down");
     Ok(())
 }
@@ -176,6 +191,11 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
         upload_cap: arguments.upload << 20,
     };
     Ok(Service::new(flow, publisher, Access::new(store), settings))
+}
+
+/// A word that no other process over the same database has.
+fn own_word() -> String {
+    kiln_access::Secret::new("control").text().to_owned()
 }
 
 /// Where nobody is an operator yet: tells who reads this how to become one.
@@ -229,11 +249,29 @@ async fn expire(service: Arc<Service>) {
         if let Err(error) = service.flow.expire().await {
             tracing::error!(%error, "ending leases that ran out");
         }
-        let week = 7 * 24 * 3600 * 1000;
-        if let Err(error) = service.flow.store().sweep_rights(now() - week).await {
+        let (day, store) = (24 * 3600 * 1000, service.flow.store());
+        if let Err(error) = store.sweep_rights(now() - 7 * day).await {
             tracing::error!(%error, "removing old sessions");
         }
+        if let Err(error) = store.sweep_answers(now() - day).await {
+            tracing::error!(%error, "forgetting old requests");
+        }
         tokio::time::sleep(EXPIRY).await;
+    }
+}
+
+/// Removes what nothing needs.
+async fn sweep(service: Arc<Service>, boot: Boot) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        if let Err(error) = service.publisher.sweep(Sweep::default()).await {
+            let report = kiln_model::Report::of(&error);
+            tracing::error!(error = report.error, causes = ?report.causes, "sweeping");
+        }
+        let boot = boot.clone();
+        if let Ok(Err(Failure(report))) = tokio::task::spawn_blocking(move || boot.sync()).await {
+            tracing::error!(error = report.error, causes = ?report.causes, "syncing");
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod partial;
 mod reader;
+mod sweep;
+mod sync;
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
@@ -16,6 +18,7 @@ use tempfile::NamedTempFile;
 
 pub use partial::Partial;
 pub use reader::BlobReader;
+pub use sweep::KEPT;
 
 /// A folder of blobs.
 ///
@@ -70,6 +73,14 @@ pub enum CasError {
     Missing(Digest),
 }
 
+impl CasError {
+    /// A thread that worked on a store was lost.
+    pub fn lost(doing: &'static str, cas: &Cas) -> Self {
+        let source = io::Error::other("a thread was lost");
+        Self::Io { doing, path: cas.root.clone(), source }
+    }
+}
+
 impl Faulty for CasError {
     fn fault(&self) -> Fault {
         match self {
@@ -112,11 +123,6 @@ impl Cas {
     pub fn path(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
         self.root.join("sha256").join(&hex[..2]).join(&hex[2..])
-    }
-
-    /// Whether the blob is here.
-    pub fn has(&self, digest: &Digest) -> bool {
-        self.path(digest).exists()
     }
 
     /// Reads a blob; the last read fails if the bytes were not those of the digest.

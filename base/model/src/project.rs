@@ -25,6 +25,9 @@ pub struct ProjectSettings {
     pub may_replace: Vec<String>,
     /// How many snapshots of each repository are kept besides the newest.
     pub keep_snapshots: u32,
+    /// For how many days sources, results and logs of a build are kept none of whose packages is
+    /// in a snapshot that is kept.
+    pub keep_days: u32,
 }
 
 impl Default for ProjectSettings {
@@ -38,6 +41,7 @@ impl Default for ProjectSettings {
             priority: 50,
             may_replace: Vec::new(),
             keep_snapshots: 20,
+            keep_days: 90,
         }
     }
 }

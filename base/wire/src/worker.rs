@@ -137,12 +137,16 @@ pub enum Ending {
     Failed(Report),
     /// Someone ended it.
     Cancelled,
+    /// Its worker was told to stop: another one is to have it, and nothing was wrong with it.
+    Stopped,
 }
 
 /// A stage that ended, and what it took.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageEnded {
+    /// How many of the attempt ended before it: said twice, it is known to be the same.
+    pub position: u32,
     /// Which.
     pub stage: Stage,
     /// From its beginning to its end, in milliseconds.

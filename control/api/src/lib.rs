@@ -21,7 +21,8 @@ pub use builds::{
     Artifact, Build, BuildAsked, BuildsMade, Given, Job, Page, Stage, Upload, UploadAsked, Wait,
 };
 pub use operating::{
-    Audited, Enrolment, EnrolmentAsked, Problem, Queue, Stats, Worker, WorkerChange,
+    Audited, Enrolment, EnrolmentAsked, Problem, Queue, Stats, SweepAsked, Swept, Worker,
+    WorkerChange,
 };
 pub use projects::{
     Member, MemberChange, Project, ProjectAsked, ProjectChange, Repo, TargetSummary,

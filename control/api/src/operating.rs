@@ -79,6 +79,37 @@ pub struct Audited {
     pub detail: String,
 }
 
+/// A sweep: what nothing needs is to go.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SweepAsked {
+    /// For how many hours a blob stays that was written or asked for and that nothing names; at
+    /// least 1.
+    #[serde(default = "a_day")]
+    pub young_hours: u32,
+    /// Whether only to tell what would go, at the least: what is named by snapshots alone that
+    /// would go themselves is not counted.
+    #[serde(default)]
+    pub is_trial: bool,
+}
+
+fn a_day() -> u32 {
+    24
+}
+
+/// What went, or would.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Swept {
+    /// Snapshots that their projects keep no longer.
+    pub snapshots: u64,
+    /// Jobs whose results, locks, logs and sources were let go of.
+    pub jobs: u64,
+    /// Blobs that nothing names any more.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// How full the queue is.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Queue {

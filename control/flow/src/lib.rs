@@ -9,13 +9,17 @@ mod explain;
 mod life;
 mod logs;
 mod publish;
+mod relay;
 mod service;
 mod share;
+mod sweep;
 
 pub use accept::AcceptError;
-pub use events::{Event, Events};
+pub use events::{Event, Events, Listener};
 pub use life::{Flow, FlowError, FlowSettings, GivenLockError, Own, Submission};
 pub use logs::{LogError, Logs};
 pub use publish::{PublishFailure, Publisher, PublisherSettings};
+pub use relay::Relay;
 pub use service::{Order, OrderError, Sources};
 pub use share::{generation, named_by_list, packages_of};
+pub use sweep::{Sweep, Swept};

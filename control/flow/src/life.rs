@@ -59,7 +59,7 @@ fn lost(setbacks: i64) -> Report {
 pub struct Flow {
     pub(crate) store: Store,
     pub(crate) cas: Cas,
-    repos: Repos,
+    pub(crate) repos: Repos,
     pub(crate) resolver: Resolver,
     logs: Logs,
     targets: Arc<BTreeMap<TargetName, Target>>,
@@ -386,8 +386,9 @@ impl Flow {
 
     /// A stage of the worker's ended.
     pub async fn note_stage(&self, key: LeaseKey, ended: &StageEnded) -> Result<(), FlowError> {
-        let StageEnded { stage, wall_ms, cpu_ms, note } = ended.clone();
-        self.store.note_stage(key, &StageRecord { stage, wall_ms, cpu_ms, note }).await?;
+        let StageEnded { position, stage, wall_ms, cpu_ms, note } = ended.clone();
+        let record = StageRecord { stage, wall_ms, cpu_ms, note };
+        self.store.note_stage(key, position, &record).await?;
         self.events.tell(Event::Job(key.job));
         Ok(())
     }
@@ -398,6 +399,10 @@ impl Flow {
         let now = (self.now)();
         match ending {
             Ending::Cancelled => self.store.cancel(key.job, now).await?,
+            Ending::Stopped => {
+                self.store.release(key).await?;
+                self.events.tell(Event::Queued);
+            }
             Ending::Failed(report) if self.is_a_setback(key, &report).await? => {
                 let setbacks = self.store.requeue(key, &report).await?;
                 if setbacks >= SETBACKS {
@@ -410,7 +415,11 @@ impl Flow {
                 self.store.fail(key, &report, now).await?;
             }
             Ending::Built(claim) => match accept::accept(self, key, &claim).await {
-                Ok(accepted) => self.store.accept(&accepted, now).await?,
+                Ok(accepted) => {
+                    let made = accepted.artifacts.iter().map(|one| one.digest);
+                    self.synced(made.chain([accepted.lock]).collect()).await?;
+                    self.store.accept(&accepted, now).await?;
+                }
                 Err(FlowError::Accept(error)) => {
                     self.store.fail(key, &Report::of(&error), now).await?;
                     self.events.tell(Event::Job(key.job));
@@ -438,6 +447,13 @@ impl Flow {
     ) -> Ask<'a> {
         let Settings { profile, macros, .. } = &job.settings;
         Ask { target, profile, repos, requires, macros, asker: &job.title }
+    }
+
+    /// Returns when these blobs are on the disk.
+    pub(crate) async fn synced(&self, digests: Vec<Digest>) -> Result<(), FlowError> {
+        let cas = self.cas.clone();
+        let synced = tokio::task::spawn_blocking(move || cas.sync(digests)).await;
+        Ok(synced.unwrap_or_else(|_| Err(CasError::lost("syncing blobs in", &self.cas)))?)
     }
 
     /// The job that a lease holds; stale where it holds none.

@@ -1,11 +1,12 @@
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kiln_model::LeaseKey;
+use kiln_model::{JobId, LeaseKey};
 
 /// The logs of attempts.
 ///
@@ -100,6 +101,22 @@ impl Logs {
         open.retain(|(of, _), _| *of != key);
     }
 
+    /// The jobs of which there are logs.
+    pub fn jobs(&self) -> BTreeSet<JobId> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return BTreeSet::new() };
+        entries.flatten().filter_map(|entry| job_of(&entry.file_name())).collect()
+    }
+
+    /// Removes the logs of every attempt at these jobs; tells how many attempts.
+    pub fn remove(&self, jobs: &BTreeSet<JobId>) -> u64 {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return 0 };
+        let gone = entries.flatten().filter(|entry| {
+            job_of(&entry.file_name()).is_some_and(|job| jobs.contains(&job))
+                && fs::remove_dir_all(entry.path()).is_ok()
+        });
+        gone.count() as u64
+    }
+
     /// The last `cap` bytes of a log; nothing where there is no such log.
     pub fn tail(&self, key: LeaseKey, name: &str, cap: u64) -> io::Result<Vec<u8>> {
         let mut file = match File::open(self.path(key, name)) {
@@ -114,9 +131,15 @@ impl Logs {
     }
 }
 
+/// The job that a folder of logs is of.
+fn job_of(name: &OsStr) -> Option<JobId> {
+    let (job, _) = name.to_str()?.split_once('-')?;
+    job.parse().ok().map(JobId)
+}
+
 #[cfg(test)]
 mod tests {
-    use kiln_model::{Epoch, JobId};
+    use kiln_model::Epoch;
 
     use super::*;
 
@@ -131,6 +154,9 @@ mod tests {
         assert_eq!(logs.tail(key, "build", 5).expect("read"), b"three");
         assert_eq!(logs.tail(key, "build", 100).expect("read"), b"one two three");
         assert_eq!(logs.read(key, "build", 4, 3).expect("read"), b"two");
+        assert_eq!(logs.jobs(), BTreeSet::from([JobId(1)]));
+        assert_eq!((logs.remove(&[JobId(2)].into()), logs.remove(&[JobId(1)].into())), (0, 1));
+        assert!(logs.jobs().is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use kiln_repo::{
 };
 use kiln_sign::{SignError, Signer};
 use kiln_store::{
-    Artifact, JobRecord, NewSnapshot, ProjectRecord, Published, SnapshotRecord, StoreError,
+    Artifact, JobRecord, NewSnapshot, ProjectRecord, Published, SnapshotRecord, StoreError, Work,
 };
 use kiln_wire::signer::KeyName;
 use tokio::sync::Mutex;
@@ -20,12 +20,12 @@ use crate::share;
 
 /// Publishes what is to be published, one snapshot of a repository after the other.
 pub struct Publisher {
-    flow: Flow,
+    pub(crate) flow: Flow,
     signer: Signer,
-    records: Records,
-    chunks: Chunks,
-    /// Two at once would overtake each other.
-    turn: Mutex<()>,
+    pub(crate) records: Records,
+    pub(crate) chunks: Chunks,
+    /// Two at once would overtake each other: of one process, and in the store of several.
+    pub(crate) turn: Mutex<()>,
 }
 
 /// What a publisher is made of.
@@ -52,6 +52,9 @@ pub enum PublishFailure {
     /// The metadata could not be written.
     #[error(transparent)]
     Repo(#[from] PublishError),
+    /// Blobs are being copied, or swept by another process.
+    #[error("a backup is being made, or another sweep")]
+    Held,
     /// The project is gone, or its name cannot be a key's.
     #[error("project {0} has no key")]
     Project(String),
@@ -70,6 +73,7 @@ impl Faulty for PublishFailure {
             Self::Sign(error) => error.fault(),
             Self::Repo(error) => error.fault(),
             Self::Project(_) => Fault::Kiln,
+            Self::Held => Fault::Host,
         }
     }
 
@@ -78,6 +82,7 @@ impl Faulty for PublishFailure {
             Self::Flow(error) => error.hint(),
             Self::Sign(error) => error.hint(),
             Self::Repo(error) => error.hint(),
+            Self::Held => Some("wait until it has ended".to_owned()),
             Self::Project(_) => None,
         }
     }
@@ -105,6 +110,10 @@ impl Publisher {
     /// is tried again when this is called again.
     pub async fn publish_ready(&self) -> Result<(), PublishFailure> {
         let _turn = self.turn.lock().await;
+        if self.flow.store.unpublished().await?.is_empty() {
+            return Ok(());
+        }
+        let _alone = self.flow.store.turn(Work::Publish).await?;
         let mut repos: BTreeMap<Repo, Vec<JobRecord>> = BTreeMap::new();
         for id in self.flow.store.unpublished().await? {
             let job = self.flow.store.job(id).await?;
@@ -127,6 +136,7 @@ impl Publisher {
     ) -> Result<i64, PublishFailure> {
         let _turn = self.turn.lock().await;
         let store = &self.flow.store;
+        let _alone = store.turn(Work::Publish).await?;
         let none = || StoreError::None { what: "snapshot", name: to.to_string() };
         let old = store.snapshot(project.id, target, to).await?.ok_or_else(none)?;
         let from = store.newest(project.id, target).await?.map_or(0, |newest| newest.number);
@@ -163,7 +173,7 @@ impl Publisher {
         let mut fresh: Vec<Published> = Vec::new();
         let mut published = Vec::new();
         for job in &jobs {
-            match self.sign(&project, &target, job, &fresh).await? {
+            match self.sign(&project, &target, job, &listed, &fresh).await? {
                 Ok(signed) => {
                     fresh.extend(signed);
                     published.push(job.id);
@@ -187,6 +197,7 @@ impl Publisher {
                 fresh,
                 jobs: published,
             };
+            self.flow.synced(named(&new, &generation)).await?;
             store.publish(&new, self.flow.now()).await?;
             tracing::info!(project = %project.name, target = %new.target, "published");
         }
@@ -204,6 +215,7 @@ impl Publisher {
         project: &ProjectRecord,
         target: &str,
         job: &JobRecord,
+        listed: &[Listed],
         fresh: &[Published],
     ) -> Result<Result<Vec<Published>, Report>, PublishFailure> {
         let key = key_of(&project.name)?;
@@ -216,12 +228,22 @@ impl Publisher {
                 Some(known) => Some(known.clone()),
                 None => self.flow.store.published(project.id, target, &artifact.name).await?,
             };
-            match known {
-                Some(known) if known.digest == artifact.digest => continue,
-                Some(known) => return Ok(Err(is_there(&artifact, known.job))),
-                None => {}
-            }
             let cas = &self.flow.cas;
+            let is_listed = |known: &Published| {
+                fresh.contains(known) || listed.iter().any(|one| one.digest == known.signed)
+            };
+            match &known {
+                Some(known) if known.digest != artifact.digest => {
+                    return Ok(Err(is_there(&artifact, known.job)));
+                }
+                Some(known) if is_listed(known) => continue,
+                // Of a snapshot that somebody went back behind.
+                Some(known) if cas.has(&known.signed) => {
+                    made.push(known.clone());
+                    continue;
+                }
+                _ => {}
+            }
             let time = (self.flow.now() / 1000).unsigned_abs();
             let signed = self.signer.sign_package(cas, &key, &artifact.digest, time).await?;
             made.push(Published {
@@ -229,7 +251,7 @@ impl Publisher {
                 digest: artifact.digest,
                 signed: signed.digest,
                 size: signed.size,
-                job: job.id,
+                job: known.map_or(job.id, |known| known.job),
             });
         }
         Ok(Ok(made))
@@ -270,6 +292,13 @@ impl Publisher {
         let bytes = serde_json::to_vec(list).expect("types of our own always serialise");
         Ok(self.flow.cas.insert_bytes(&bytes).map_err(FlowError::from)?)
     }
+}
+
+/// What a snapshot names that none before it did: it is on the disk before the snapshot is there.
+fn named(new: &NewSnapshot, generation: &Generation) -> Vec<Digest> {
+    let files = generation.files.values().map(|file| file.digest);
+    let packages = new.fresh.iter().map(|one| one.signed);
+    files.chain(packages).chain([new.files, new.packages]).collect()
 }
 
 fn key_of(project: &str) -> Result<KeyName, PublishFailure> {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{Fault, Faulty, JobId, Limits, TargetName, UserId};
-use kiln_store::{NewBuild, NewJob, Owner, ProjectRecord, StoreError, Submitted};
-use kiln_wire::worker::{Settings, Source};
+use kiln_model::{Digest, Fault, Faulty, JobId, Limits, TargetName, UserId};
+use kiln_store::{NewBuild, NewJob, Once, Owner, ProjectRecord, StoreError, Submitted};
+use kiln_wire::worker::{Settings, Source, SourceFile};
 
 use crate::events::Event;
 use crate::life::{Flow, FlowError};
@@ -49,6 +49,8 @@ pub struct Order {
     pub limits: Limits,
     /// How many processes each may start at once.
     pub jobs: u32,
+    /// What its client calls it: asked for again by the same name, nothing more is built.
+    pub once: Option<Once>,
 }
 
 /// Why builds were not taken.
@@ -117,31 +119,30 @@ impl Flow {
                 return Err(OrderError::Missing(file.name.clone()));
             }
         }
+        self.keep(order.sources.iter().flat_map(|one| files_of(&one.source))).await?;
         let targets = self.targets_of(order).await?;
         let settings: Vec<Settings> =
             targets.iter().map(|target| self.settings(order, target)).collect::<Result<_, _>>()?;
-        let mut made: Vec<Submitted> = Vec::new();
-        for sources in &order.sources {
-            let before = made.last().filter(|_| order.is_chain);
-            let job = |(at, settings): (usize, &Settings)| NewJob {
-                settings: settings.clone(),
-                limits: order.limits.clone(),
-                is_background: order.is_background,
-                priority: order.priority,
-                waits_for: before.map_or_else(Vec::new, |before| vec![before.jobs[at]]),
-            };
-            let build = NewBuild {
-                title: sources.title.clone(),
-                source: sources.source.clone(),
-                jobs: settings.iter().enumerate().map(job).collect(),
-                owner: Some(Owner {
-                    project: order.project.id,
-                    submitter: order.submitter,
-                    is_scratch: order.is_scratch,
-                }),
-            };
-            made.push(self.store.submit(&build, self.now()).await?);
-        }
+        let job = |settings: &Settings| NewJob {
+            settings: settings.clone(),
+            limits: order.limits.clone(),
+            is_background: order.is_background,
+            priority: order.priority,
+            waits_for: Vec::new(),
+        };
+        let build = |sources: &Sources| NewBuild {
+            title: sources.title.clone(),
+            source: sources.source.clone(),
+            jobs: settings.iter().map(job).collect(),
+            owner: Some(Owner {
+                project: order.project.id,
+                submitter: order.submitter,
+                is_scratch: order.is_scratch,
+            }),
+        };
+        let builds: Vec<NewBuild> = order.sources.iter().map(build).collect();
+        let once = order.once.as_ref();
+        let made = self.store.submit_all(&builds, order.is_chain, once, self.now()).await?;
         for job in made.iter().flat_map(|one| &one.jobs) {
             self.events.tell(Event::Job(*job));
         }
@@ -150,7 +151,12 @@ impl Flow {
     }
 
     /// What a job of a service was, once more: the same sources and settings, queued anew.
-    pub async fn resubmit(&self, job: JobId, by: UserId) -> Result<Submitted, OrderError> {
+    pub async fn resubmit(
+        &self,
+        job: JobId,
+        by: UserId,
+        once: Option<Once>,
+    ) -> Result<Submitted, OrderError> {
         let old = self.store.job(job).await?;
         let build = self.store.build(old.build).await?;
         let none = || StoreError::None { what: "project of this job", name: job.to_string() };
@@ -169,9 +175,20 @@ impl Flow {
             jobs: vec![new],
             owner: Some(owner),
         };
-        let made = self.store.submit(&build, self.now()).await?;
+        for file in files_of(&build.source) {
+            if !self.cas.has(&file.digest) {
+                return Err(OrderError::Missing(file.name.clone()));
+            }
+        }
+        let made = self.store.submit_all(&[build], false, once.as_ref(), self.now()).await?;
         self.events.tell(Event::Queued);
-        Ok(made)
+        made.into_iter().next().ok_or(OrderError::Nothing)
+    }
+
+    /// What a build is made of is on the disk before the build is taken.
+    async fn keep(&self, files: impl Iterator<Item = &SourceFile>) -> Result<(), OrderError> {
+        let digests: Vec<Digest> = files.map(|file| file.digest).collect();
+        Ok(self.synced(digests).await?)
     }
 
     async fn targets_of(&self, order: &Order) -> Result<Vec<TargetName>, OrderError> {
@@ -222,7 +239,7 @@ impl Flow {
     }
 }
 
-fn files_of(source: &Source) -> Vec<&kiln_wire::worker::SourceFile> {
+fn files_of(source: &Source) -> Vec<&SourceFile> {
     match source {
         Source::Srpm(file) => vec![file],
         Source::Folder { files, .. } => files.iter().collect(),

@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use kiln_cas::Cas;
 use kiln_model::Digest;
@@ -40,6 +42,16 @@ impl Records {
         Ok(record)
     }
 
+    /// Removes the records of packages that are not among these and that nobody made or read
+    /// since a moment; tells how many.
+    pub fn sweep(&self, kept: &BTreeSet<Digest>, moment: SystemTime) -> u64 {
+        sweep_files(&self.root, moment, |shelf, name| {
+            let hex = name.strip_suffix(".json.zst").map(|rest| format!("{shelf}{rest}"));
+            let digest = hex.and_then(|hex| Digest::from_hex(&hex).ok());
+            digest.is_some_and(|digest| kept.contains(&digest))
+        })
+    }
+
     fn path(&self, package: &Digest) -> PathBuf {
         let hex = package.hex();
         self.root.join(&hex[..2]).join(format!("{}.json.zst", &hex[2..]))
@@ -62,4 +74,28 @@ impl Records {
         file.persist(path)?;
         Ok(())
     }
+}
+
+/// Removes files of a folder of shelves that were last changed before a moment, but not those to
+/// keep, by shelf and name; tells how many. One that can't be removed is tried the next time.
+pub(crate) fn sweep_files(
+    root: &Path,
+    moment: SystemTime,
+    is_kept: impl Fn(&str, &str) -> bool,
+) -> u64 {
+    let mut removed = 0;
+    let Ok(shelves) = fs::read_dir(root) else { return 0 };
+    for shelf in shelves.flatten() {
+        let Ok(files) = fs::read_dir(shelf.path()) else { continue };
+        for file in files.flatten() {
+            let changed = file.metadata().and_then(|about| about.modified());
+            let (folder, name) = (shelf.file_name(), file.file_name());
+            let names = folder.to_str().zip(name.to_str());
+            let is_old = changed.is_ok_and(|changed| changed < moment);
+            if is_old && !names.is_some_and(|(shelf, name)| is_kept(shelf, name)) {
+                removed += u64::from(fs::remove_file(file.path()).is_ok());
+            }
+        }
+    }
+    removed
 }

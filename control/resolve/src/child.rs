@@ -27,6 +27,9 @@ const NEEDED: &str = "calls";
 const OUT_OF_TIME: i32 = 24;
 const OUT_OF_MEMORY: i32 = 6;
 
+/// SIGKILL: from outside, since the child hangs up before this side kills it.
+const KILLED: i32 = 9;
+
 #[derive(Debug)]
 pub(crate) struct Solver {
     socket: UnixStream,
@@ -105,6 +108,7 @@ impl Solver {
             Some(status) if status.signal() == Some(OUT_OF_MEMORY) => {
                 ResolveError::TooComplex(Foreign::new("more memory than a solver is given"))
             }
+            Some(status) if status.signal() == Some(KILLED) => ResolveError::Killed,
             Some(status) => ResolveError::Crashed(Foreign::new(&status.to_string())),
             None => ResolveError::Crashed(Foreign::new("it hung up")),
         }

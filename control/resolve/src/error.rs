@@ -71,6 +71,9 @@ pub enum ResolveError {
     /// The solver ended instead of answering.
     #[error("the solver ended instead of answering ({0})")]
     Crashed(Foreign),
+    /// Somebody killed the solver, as the kernel does where memory runs out.
+    #[error("the solver was killed")]
+    Killed,
     /// The solver said something that can't be.
     #[error("the solver makes no sense: {0}")]
     Nonsense(String),
@@ -135,9 +138,11 @@ impl ResolveError {
     /// Whether the child that it came from is gone, or not to be trusted any more.
     pub(crate) fn ends_child(&self) -> bool {
         match self {
-            Self::Crashed(_) | Self::Nonsense(_) | Self::Unconfined(_) | Self::TooComplex(_) => {
-                true
-            }
+            Self::Crashed(_)
+            | Self::Killed
+            | Self::Nonsense(_)
+            | Self::Unconfined(_)
+            | Self::TooComplex(_) => true,
             Self::NoProfile { .. }
             | Self::TwiceRepo(_)
             | Self::Unsolvable(_)
@@ -171,9 +176,11 @@ impl Faulty for ResolveError {
                 Asker::Profile | Asker::Toolbox => Fault::Caller,
             },
             Self::TooComplex(_) => Fault::Package,
-            Self::Metadata { .. } | Self::Spawn(_) | Self::Refused(_) | Self::Io { .. } => {
-                Fault::Host
-            }
+            Self::Metadata { .. }
+            | Self::Spawn(_)
+            | Self::Killed
+            | Self::Refused(_)
+            | Self::Io { .. } => Fault::Host,
             Self::Digest(_) => Fault::Breach,
             Self::Lists { source, .. } => source.0.fault(),
             Self::Unconfined(_) | Self::Crashed(_) | Self::Nonsense(_) => Fault::Kiln,
@@ -203,6 +210,7 @@ impl Faulty for ResolveError {
             | Self::Spawn(_)
             | Self::Unconfined(_)
             | Self::Crashed(_)
+            | Self::Killed
             | Self::Nonsense(_)
             | Self::Io { .. } => None,
         }

@@ -26,6 +26,9 @@ pub(crate) struct Warm {
     pub(crate) refused: Vec<Refusal>,
 }
 
+/// How often a question is asked again whose solver somebody killed.
+const TRIES: u32 = 3;
+
 type Place = Arc<Mutex<Option<Warm>>>;
 
 /// Everything that the resolver's clones share.
@@ -56,10 +59,17 @@ impl Pools {
             let was_warm = place.is_some();
             let mut warm = match place.take() {
                 Some(warm) => warm,
-                None => self.warm(question)?,
+                None => match self.warm(question) {
+                    Err(ResolveError::Killed) if tries < TRIES => {
+                        tries += 1;
+                        continue;
+                    }
+                    warmed => warmed?,
+                },
             };
             match ask(&mut warm) {
                 Err(ResolveError::Crashed(_)) if was_warm && tries == 0 => tries += 1,
+                Err(ResolveError::Killed) if tries < TRIES => tries += 1,
                 Err(error) if error.ends_child() => return Err(error),
                 result => {
                     *place = Some(warm);

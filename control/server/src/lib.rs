@@ -9,6 +9,7 @@ mod api;
 mod bodies;
 mod guard;
 mod live;
+mod once;
 mod openapi;
 mod pages;
 mod problem;

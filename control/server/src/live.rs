@@ -5,10 +5,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderValue;
 use axum::response::Response;
 use futures_util::stream;
-use kiln_flow::Event;
+use kiln_flow::{Event, Listener};
 use kiln_model::{JobId, JobState, LeaseKey};
 use serde::Deserialize;
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::bodies::harmless;
@@ -35,7 +34,7 @@ struct Reading {
     name: &'static str,
     offset: u64,
     follow: bool,
-    events: Receiver<Event>,
+    events: Listener,
 }
 
 pub(crate) async fn log(

@@ -73,6 +73,15 @@ fn operation(route: &Route) -> utoipa::openapi::path::Operation {
             .schema(Some(ObjectBuilder::new().schema_type(kind)));
         operation = operation.parameter(parameter);
     }
+    if route.is_once {
+        let parameter = ParameterBuilder::new()
+            .name("Idempotency-Key")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some("Asked for again with the same key, nothing more is made."))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String).max_length(Some(128))));
+        operation = operation.parameter(parameter);
+    }
     if let Some(shape) = &route.takes {
         let body = RequestBodyBuilder::new()
             .content("application/json", Content::new(Some(shape.here.clone())))

@@ -108,12 +108,15 @@ fn usual(fault: Fault) -> StatusCode {
 fn of_store(error: &StoreError) -> StatusCode {
     match error {
         StoreError::NoJob(_) | StoreError::None { .. } => StatusCode::NOT_FOUND,
+        StoreError::OtherRequest(_) => StatusCode::UNPROCESSABLE_ENTITY,
         StoreError::Taken { .. }
         | StoreError::Illegal { .. }
         | StoreError::Never(_)
         | StoreError::Overtaken { .. }
         | StoreError::Stale(_) => StatusCode::CONFLICT,
-        StoreError::Database { .. }
+        StoreError::NotEmpty
+        | StoreError::Dump { .. }
+        | StoreError::Database { .. }
         | StoreError::Place { .. }
         | StoreError::Schema(_)
         | StoreError::Record { .. }

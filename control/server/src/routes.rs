@@ -43,6 +43,8 @@ pub struct Route {
     pub summary: &'static str,
     pub(crate) takes: Option<Shape>,
     pub(crate) gives: Option<Shape>,
+    /// Whether it takes an idempotency key.
+    pub(crate) is_once: bool,
     handler: MethodRouter<App>,
 }
 
@@ -101,6 +103,7 @@ fn of_projects() -> Vec<Route> {
         get("/api/v1/projects", ANYONE, projects::list, "The projects that one may see")
             .gives::<api::Page<api::Project>>(),
         post("/api/v1/projects", OWN, projects::make, "Make a project")
+            .once()
             .takes::<api::ProjectAsked>()
             .gives::<api::Project>(),
         get(ONE, READER, projects::show, "A project").project().gives::<api::Project>(),
@@ -135,6 +138,7 @@ fn of_builds() -> Vec<Route> {
             .gives::<api::Upload>(),
         post(OF_PROJECT, PACKAGER, builds::submit, "Submit builds")
             .project()
+            .once()
             .takes::<api::BuildAsked>()
             .gives::<api::BuildsMade>(),
         get("/api/v1/builds", ANYONE, builds::list, "The builds that one may see")
@@ -150,6 +154,7 @@ fn of_builds() -> Vec<Route> {
             .gives::<api::Job>(),
         post("/api/v1/jobs/{job}/resubmit", PACKAGER, jobs::resubmit, "Submit a job once more")
             .about(About::Job)
+            .once()
             .gives::<api::Build>(),
         get("/api/v1/jobs/{job}/logs/{name}", READER, live::log, "A log, perhaps as it grows")
             .about(About::Job),
@@ -167,6 +172,9 @@ fn of_operating() -> Vec<Route> {
             .gives::<api::Enrolment>(),
         patch("/api/v1/workers/{name}", OPERATOR, operating::change_worker, "Drain or set aside")
             .takes::<api::WorkerChange>(),
+        post("/api/v1/sweep", OPERATOR, operating::sweep, "Remove what nothing needs")
+            .takes::<api::SweepAsked>()
+            .gives::<api::Swept>(),
         get("/api/v1/audit", OPERATOR, operating::audit, "Who did what")
             .gives::<api::Page<api::Audited>>(),
         get("/api/v1/stats", ANYONE, operating::stats, "How the service does")
@@ -308,6 +316,12 @@ impl Route {
         self
     }
 
+    /// Made again with the same key, the request does nothing more: the handler sees to it.
+    fn once(mut self) -> Self {
+        self.is_once = true;
+        self
+    }
+
     fn takes<T: ToSchema>(mut self) -> Self {
         self.takes = Some(Shape::of::<T>());
         self
@@ -335,6 +349,7 @@ macro_rules! method {
                 summary,
                 takes: None,
                 gives: None,
+                is_once: false,
                 handler: on(MethodFilter::$filter, handler),
             }
         }

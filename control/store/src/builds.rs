@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::database::Write;
 use crate::jobs::{JOB, JSON, record};
+use crate::once::{self, Once};
 use crate::records::{JobRecord, Kept, NewBuild, NewJob, Owner, Submitted};
 use crate::{Store, StoreError};
 
@@ -51,10 +52,38 @@ pub struct BuildsAsked {
 impl Store {
     /// Stores a build with its jobs, each queued.
     pub async fn submit(&self, build: &NewBuild, now: i64) -> Result<Submitted, StoreError> {
-        let mut write = self.write("storing a build").await?;
+        let mut write = self.write_for_good("storing a build").await?;
         let submitted = submit(&mut write, build, now).await?;
         write.commit().await?;
         Ok(submitted)
+    }
+
+    /// As [`Store::submit`] for all of them or none. Each job of a chain waits for the one at its
+    /// place in the build before. What was asked for once is not stored again.
+    pub async fn submit_all(
+        &self,
+        builds: &[NewBuild],
+        is_chain: bool,
+        once: Option<&Once>,
+        now: i64,
+    ) -> Result<Vec<Submitted>, StoreError> {
+        let mut write = self.write_for_good("storing builds").await?;
+        if let Some(made) = once::begin(&mut write, once, now).await? {
+            return again(&mut write, &made).await;
+        }
+        let mut made: Vec<Submitted> = Vec::new();
+        for build in builds {
+            let mut build = build.clone();
+            let before = made.last().filter(|_| is_chain);
+            for (job, before) in build.jobs.iter_mut().zip(before.iter().flat_map(|it| &it.jobs)) {
+                job.waits_for.push(*before);
+            }
+            made.push(submit(&mut write, &build, now).await?);
+        }
+        let ids = made.iter().map(|one| one.build.0).collect();
+        once::end(&mut write, once, ids).await?;
+        write.commit().await?;
+        Ok(made)
     }
 
     /// A build.
@@ -104,10 +133,11 @@ impl Store {
         };
         let of = |text: &'static str| self.list(DOING, sqlx::query(text));
         let mut blobs = digests(of("SELECT DISTINCT digest FROM artifacts").await?);
-        blobs.extend(digests(of("SELECT DISTINCT signed FROM published").await?));
         let mut lists = digests(of("SELECT DISTINCT files FROM snapshots").await?);
         lists.extend(digests(of("SELECT DISTINCT packages FROM snapshots").await?));
-        for row in of("SELECT source FROM builds").await? {
+        let unfaded = "SELECT source FROM builds
+            WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.build = builds.id AND faded_at IS NULL)";
+        for row in of(unfaded).await? {
             match serde_json::from_str(row.get("source")) {
                 Ok(Source::Srpm(file)) => blobs.push(file.digest),
                 Ok(Source::Folder { files, .. }) => {
@@ -137,6 +167,18 @@ impl Store {
         write.commit().await?;
         Ok(gone)
     }
+}
+
+/// What a request made that is made again.
+async fn again(write: &mut Write, made: &[i64]) -> Result<Vec<Submitted>, StoreError> {
+    let mut builds = Vec::new();
+    for build in made {
+        let text = "SELECT id FROM jobs WHERE build = $1 ORDER BY id";
+        let rows = write.list(sqlx::query(text).bind(*build)).await?;
+        let jobs = rows.iter().map(|row| JobId(row.get(0))).collect();
+        builds.push(Submitted { build: BuildId(*build), jobs });
+    }
+    Ok(builds)
 }
 
 pub(crate) async fn submit(

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
@@ -25,7 +26,11 @@ pub(crate) type Query<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) pool: AnyPool,
+    /// As `pool`, where a commit waits for the disk.
+    durable: AnyPool,
     backend: Backend,
+    /// How another process of the same database reaches it, where there can be one.
+    pub(crate) url: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +40,10 @@ enum Backend {
 }
 
 /// The schema, step by step. What has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+pub(crate) const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "builds", include_str!("../migrations/0001_builds.sql")),
     (2, "service", include_str!("../migrations/0002_service.sql")),
+    (3, "keep", include_str!("../migrations/0003_keep.sql")),
 ];
 
 /// How ids are made, in the words of each.
@@ -73,22 +79,16 @@ impl Store {
 
     async fn connect_to(url: &str, backend: Backend) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
-        let count = if backend == Backend::Sqlite { 4 } else { 16 };
-        let pool = AnyPoolOptions::new()
-            .max_connections(count)
-            .acquire_timeout(Duration::from_secs(30))
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    if backend == Backend::Sqlite {
-                        connection.execute(PRAGMAS).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect(url)
-            .await
-            .map_err(failed("opening the database"))?;
-        Ok(Self { pool, backend })
+        let (pool, durable) = match backend {
+            Backend::Sqlite => (pool(url, 4, PRAGMAS).await?, pool(url, 1, DURABLE).await?),
+            // There each commit waits for the disk, unless its operator said otherwise.
+            Backend::Postgres => {
+                let pool = pool(url, 16, "").await?;
+                (pool.clone(), pool)
+            }
+        };
+        let url = (backend == Backend::Postgres).then(|| url.into());
+        Ok(Self { pool, durable, backend, url })
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
@@ -118,12 +118,32 @@ impl Store {
     /// Begins a transaction that will write. In SQLite it takes the writer's place at once, since
     /// one that has read and then wants to write can only fail where another one wrote meanwhile.
     pub(crate) async fn write(&self, doing: &'static str) -> Result<Write, StoreError> {
+        self.begin(&self.pool, doing).await
+    }
+
+    /// As [`Store::write`], where what is committed is there after a power cut too, with all that
+    /// was committed before.
+    pub(crate) async fn write_for_good(&self, doing: &'static str) -> Result<Write, StoreError> {
+        self.begin(&self.durable, doing).await
+    }
+
+    async fn begin(&self, pool: &AnyPool, doing: &'static str) -> Result<Write, StoreError> {
         let begin = match self.backend {
             Backend::Sqlite => "BEGIN IMMEDIATE",
             Backend::Postgres => "BEGIN",
         };
-        let transaction = self.pool.begin_with(begin).await.map_err(failed(doing))?;
+        let transaction = pool.begin_with(begin).await.map_err(failed(doing))?;
         Ok(Write { transaction, backend: self.backend, doing })
+    }
+
+    /// The store as it is at one moment: what others write meanwhile is not seen.
+    pub(crate) async fn read_moment(&self, doing: &'static str) -> Result<Moment, StoreError> {
+        let begin = match self.backend {
+            Backend::Sqlite => "BEGIN",
+            Backend::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        let transaction = self.pool.begin_with(begin).await.map_err(failed(doing))?;
+        Ok(Moment(Write { transaction, backend: self.backend, doing }))
     }
 
     /// The only row that a question has, if it has one.
@@ -161,12 +181,46 @@ impl Store {
 
     /// Ends all connections; what is under way is finished first.
     pub async fn close(&self) {
+        self.durable.close().await;
         self.pool.close().await;
     }
 }
 
+/// A power cut may take the last commits back, and never half of one (sqlite.org/pragma.html,
+/// "synchronous").
 const PRAGMAS: &str = "PRAGMA busy_timeout = 30000; PRAGMA journal_mode = WAL; \
                        PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;";
+
+/// As [`PRAGMAS`], but a commit waits for the disk, and takes those before it there.
+const DURABLE: &str = "PRAGMA busy_timeout = 30000; PRAGMA journal_mode = WAL; \
+                       PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+
+/// Connections that each begin by saying something.
+async fn pool(url: &str, count: u32, says: &'static str) -> Result<AnyPool, StoreError> {
+    AnyPoolOptions::new()
+        .max_connections(count)
+        .acquire_timeout(Duration::from_secs(30))
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                if !says.is_empty() {
+                    connection.execute(says).await?;
+                }
+                Ok(())
+            })
+        })
+        .connect(url)
+        .await
+        .map_err(failed("opening the database"))
+}
+
+/// A transaction that only reads.
+pub(crate) struct Moment(Write);
+
+impl Moment {
+    pub(crate) async fn list(&mut self, query: Query<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        self.0.list(query).await
+    }
+}
 
 /// A transaction that changes something.
 pub(crate) struct Write {

@@ -74,6 +74,20 @@ pub enum StoreError {
     /// Something was to wait for a job of which nothing will be published.
     #[error("nothing of job {0} will be published, so that nothing can wait for it")]
     Never(JobId),
+    /// A store that was to be filled has something in it.
+    #[error("the database is not empty")]
+    NotEmpty,
+    /// A copy of a database that cannot be read.
+    #[error("line {line} of the copy of the database: {why}")]
+    Dump {
+        /// Where in it.
+        line: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// One key for two requests.
+    #[error("the idempotency key {0:?} was used for another request")]
+    OtherRequest(String),
     /// The repository has a newer snapshot than the one that a new one was made from.
     #[error("another snapshot of {target} was published meanwhile")]
     Overtaken {
@@ -93,12 +107,18 @@ impl Faulty for StoreError {
             | Self::None { .. }
             | Self::Taken { .. }
             | Self::Illegal { .. }
+            | Self::OtherRequest(_)
+            | Self::NotEmpty
+            | Self::Dump { .. }
             | Self::Never(_) => Fault::Caller,
             Self::Stale(_) => Fault::Breach,
         }
     }
 
     fn hint(&self) -> Option<String> {
+        if let Self::OtherRequest(_) = self {
+            return Some("a new request needs a new key".to_owned());
+        }
         let Self::Database { source, .. } = self else { return None };
         let code = source.as_database_error()?.code()?;
         is_full(&code)

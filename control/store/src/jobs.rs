@@ -43,7 +43,7 @@ impl Store {
 
     /// Stores what a claim became. The one way for a job to be built.
     pub async fn accept(&self, accepted: &Accepted, now: i64) -> Result<(), StoreError> {
-        let mut write = self.write("storing artifacts").await?;
+        let mut write = self.write_for_good("storing artifacts").await?;
         let id = accepted.key.job;
         let state = held(&mut write, accepted.key, JobEvent::Accept).await?;
         for artifact in &accepted.artifacts {
@@ -85,6 +85,15 @@ impl Store {
         Ok(setbacks)
     }
 
+    /// Puts a leased job back whose worker was told to stop: that says nothing of the job.
+    pub async fn release(&self, key: LeaseKey) -> Result<(), StoreError> {
+        let mut write = self.write("queueing a job again").await?;
+        let state = held(&mut write, key, JobEvent::Requeue).await?;
+        let text = "UPDATE jobs SET state = $1, lease_until = NULL WHERE id = $2";
+        write.run(sqlx::query(text).bind(state.word()).bind(key.job.0)).await?;
+        write.commit().await
+    }
+
     /// Ends a job that was put back too often.
     pub async fn give_up(&self, id: JobId, report: &Report, now: i64) -> Result<(), StoreError> {
         let mut write = self.write("giving a job up").await?;
@@ -107,16 +116,22 @@ impl Store {
         write.commit().await
     }
 
-    /// Notes a stage of the attempt that a lease is for.
-    pub async fn note_stage(&self, key: LeaseKey, ended: &StageRecord) -> Result<(), StoreError> {
+    /// Notes the stage at a place, counted from 0, of the attempt that a lease is for. One that
+    /// is said twice stands there once.
+    pub async fn note_stage(
+        &self,
+        key: LeaseKey,
+        position: u32,
+        ended: &StageRecord,
+    ) -> Result<(), StoreError> {
         let mut write = self.write("noting a stage").await?;
         alive(&mut write, key).await?;
         let text = "INSERT INTO stages (job, epoch, position, stage, wall_ms, cpu_ms, note)
-                    SELECT $1, $2, COUNT(*), $3, $4, $5, $6 FROM stages
-                    WHERE job = $1 AND epoch = $2";
+                    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
         let insert = sqlx::query(text)
             .bind(key.job.0)
             .bind(key.epoch.0)
+            .bind(i64::from(position))
             .bind(ended.stage.word())
             .bind(ended.wall_ms.cast_signed())
             .bind(ended.cpu_ms.cast_signed())
@@ -383,7 +398,9 @@ mod tests {
         assert_eq!(store.job(job).await.expect("read").state, JobState::Queued);
         let key = store.lease(job, "here", 0, 100).await.expect("leased");
         let stage = StageRecord { stage: Stage::Run, wall_ms: 5, cpu_ms: 4, note: "x".to_owned() };
-        store.note_stage(key, &stage).await.expect("noted");
+        for _ in 0..2 {
+            store.note_stage(key, 0, &stage).await.expect("noted");
+        }
         store.note_lock(key, Digest::of(b"lock")).await.expect("noted");
         store.accept(&accepted(key), 9).await.expect("accepted");
         let record = store.job(job).await.expect("read");
@@ -418,6 +435,18 @@ mod tests {
         store.lease(job, "here", 0, 100).await.expect("leased");
         let again = store.lease(job, "there", 0, 100).await;
         assert!(matches!(again, Err(StoreError::Illegal { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_is_stopped_is_no_setback() {
+        let (_folder, store) = store().await;
+        let job = store.submit(&build(), 1).await.expect("submitted").jobs[0];
+        let key = store.lease(job, "here", 0, 100).await.expect("leased");
+        store.release(key).await.expect("put back");
+        assert!(matches!(store.release(key).await, Err(StoreError::Stale(_))));
+        let record = store.job(job).await.expect("read");
+        assert_eq!((record.state, record.setbacks), (JobState::Queued, 0));
+        assert_eq!(store.lease(job, "there", 0, 100).await.expect("leased").epoch, Epoch(2));
     }
 
     #[tokio::test]

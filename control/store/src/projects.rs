@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use crate::jobs::JSON;
+use crate::once::{self, Once};
 use crate::queue::set_weight;
 use crate::{Store, StoreError};
 
@@ -72,7 +73,20 @@ impl Store {
         project: &NewProject,
         now: i64,
     ) -> Result<ProjectId, StoreError> {
-        let mut write = self.write("making a project").await?;
+        self.make_project_once(project, None, now).await
+    }
+
+    /// As [`Store::make_project`]; what was asked for once is not made again.
+    pub async fn make_project_once(
+        &self,
+        project: &NewProject,
+        once: Option<&Once>,
+        now: i64,
+    ) -> Result<ProjectId, StoreError> {
+        let mut write = self.write_for_good("making a project").await?;
+        if let Some(&[id]) = once::begin(&mut write, once, now).await?.as_deref() {
+            return Ok(ProjectId(id));
+        }
         let text = "INSERT INTO projects (name, summary, is_public, settings, made_at)
                     VALUES ($1, $2, $3, $4, $5) RETURNING id";
         let insert = sqlx::query(text)
@@ -87,6 +101,7 @@ impl Store {
         let insert =
             sqlx::query(text).bind(id.0).bind(project.maintainer.0).bind(Role::Maintainer.word());
         write.run(insert).await?;
+        once::end(&mut write, once, vec![id.0]).await?;
         write.commit().await?;
         Ok(id)
     }

@@ -27,7 +27,8 @@ pub struct NewSnapshot {
     pub packages: Digest,
     /// How many packages it has.
     pub count: i64,
-    /// Packages that no earlier one had.
+    /// Packages that the one before hasn't; one that was published earlier with the same content
+    /// as it was built may be signed anew.
     pub fresh: Vec<Published>,
     /// The jobs whose packages are in it from now on.
     pub jobs: Vec<JobId>,
@@ -79,7 +80,7 @@ impl Store {
     /// Publishes a snapshot: from here on it is the newest. Jobs that waited for its jobs can
     /// begin. Gives its number.
     pub async fn publish(&self, new: &NewSnapshot, now: i64) -> Result<i64, StoreError> {
-        let mut write = self.write("publishing a snapshot").await?;
+        let mut write = self.write_for_good("publishing a snapshot").await?;
         let text = write.locking("SELECT snapshot FROM repos WHERE project = $1 AND target = $2");
         let find = sqlx::query(text).bind(new.project.0).bind(&new.target);
         let none = || StoreError::None { what: "target of this project", name: new.target.clone() };
@@ -190,7 +191,9 @@ async fn insert(
 
 async fn add(write: &mut Write, new: &NewSnapshot, one: &Published) -> Result<(), StoreError> {
     let text = "INSERT INTO published (project, target, name, digest, signed, size, job)
-                VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING size";
+                VALUES ($1, $2, $3, $4, $5, $6, $7)
+                ON CONFLICT (project, target, name) DO UPDATE SET signed = $5, size = $6
+                WHERE published.digest = $4 RETURNING size";
     let insert = sqlx::query(text)
         .bind(new.project.0)
         .bind(&new.target)
@@ -199,7 +202,8 @@ async fn add(write: &mut Write, new: &NewSnapshot, one: &Published) -> Result<()
         .bind(one.signed.to_string())
         .bind(one.size.cast_signed())
         .bind(one.job.0);
-    write.make(insert, "package", &one.name).await.map(drop)
+    let taken = || StoreError::Taken { what: "package", name: one.name.clone() };
+    write.find(insert).await?.ok_or_else(taken).map(drop)
 }
 
 /// Lets those begin that waited for a job alone.

@@ -39,7 +39,11 @@ const GRANTS: &[(i64, Only, &str)] = &[
     (libc::SYS_renameat2, Only::Any, "a new key gets its name when it is whole"),
     (libc::SYS_unlinkat, Only::Any, "what a killed signer left"),
     (libc::SYS_getdents64, Only::Any, "finds what a killed signer left"),
-    (libc::SYS_fsync, Only::Any, "a new key is on the disk before it signs"),
+    (
+        libc::SYS_fsync,
+        Only::Any,
+        "a new key is on the disk before it signs, and what is signed is noted there",
+    ),
     (libc::SYS_mmap, Only::NotRun(2), "memory"),
     (libc::SYS_mprotect, Only::NotRun(2), "memory"),
     (libc::SYS_munmap, Only::Any, "memory"),

@@ -6,7 +6,9 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod ground;
+mod postgres;
 mod trial;
 
 pub use ground::{Ground, Skipped, TEST_USER, only_for_root, skip};
+pub use postgres::Postgres;
 pub use trial::{Trial, sources};

@@ -140,7 +140,14 @@ impl Agent {
             limits: &lease.limits,
             cpus: cpus_for(slot.number, lease.settings.jobs),
         };
-        Attempt { lease, jails, layers: &self.layers, rpm: RpmVersion::of(""), keep: None }
+        Attempt {
+            lease,
+            jails,
+            layers: &self.layers,
+            rpm: RpmVersion::of(""),
+            keep: None,
+            ended: 0,
+        }
     }
 }
 
@@ -169,6 +176,8 @@ struct Attempt<'a> {
     rpm: RpmVersion,
     /// Where the buildroot of the build itself is kept.
     keep: Option<&'a Path>,
+    /// How many stages have ended.
+    ended: u32,
 }
 
 impl Attempt<'_> {
@@ -567,7 +576,9 @@ impl Attempt<'_> {
         let began = Instant::now();
         let (result, cpu_ms, note) = work(self)?;
         let wall_ms = began.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-        control.stage_ended(key, &StageEnded { stage, wall_ms, cpu_ms, note });
+        let position = self.ended;
+        self.ended += 1;
+        control.stage_ended(key, &StageEnded { position, stage, wall_ms, cpu_ms, note });
         Ok(result)
     }
 }

@@ -91,7 +91,7 @@ impl LinkError {
     }
 
     /// Whether asking again may do better.
-    fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Network { .. } => true,
             Self::Refused(_, status) => matches!(*status, 502..=504),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kiln_agent::{Agent, Slot, SlotError, Slots};
 use kiln_cas::Cas;
 use kiln_jail::{Cancel, Launcher};
-use kiln_model::{Fault, LeaseKey, Report};
+use kiln_model::LeaseKey;
 use kiln_wire::worker::{Ending, Finish, Lease, LeaseRequest, VERSION};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -98,7 +98,7 @@ async fn hand(settings: Arc<WorkSettings>, running: Arc<Running>) -> Result<(), 
                 Some(lease) => Some(lease),
                 None => continue,
             },
-            Err(error @ LinkError::Refused(..)) => return Err(error),
+            Err(error) if !error.is_passing() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "asking for work");
                 None
@@ -143,7 +143,7 @@ async fn run(settings: &Arc<WorkSettings>, running: &Arc<Running>, lease: Lease,
         Ok(ending) => {
             let ending = match (ending, *settings.stop.borrow()) {
                 // Not what its packager wanted: another worker is to have it.
-                (Ending::Cancelled, Stop::Now) => Ending::Failed(stopped()),
+                (Ending::Cancelled, Stop::Now) => Ending::Stopped,
                 (ending, _) => ending,
             };
             let finish = Finish { key, ending };
@@ -160,15 +160,6 @@ async fn run(settings: &Arc<WorkSettings>, running: &Arc<Running>, lease: Lease,
         // Cancelled meanwhile, or said already before the connection broke.
         Err(error) if error.is_stale() => tracing::info!(parent: &span, "no longer its lease"),
         Err(error) => tracing::error!(parent: &span, %error, "saying how it ended"),
-    }
-}
-
-fn stopped() -> Report {
-    Report {
-        fault: Fault::Host,
-        error: "its worker was stopped".to_owned(),
-        causes: Vec::new(),
-        hint: None,
     }
 }
 

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use kiln_api::{Build, Job, Page};
 use kiln_model::{Digest, Foreign, Hasher};
-use reqwest::Method;
 
 use super::{Client, ago, print};
 use crate::failure::{Failure, doing};
@@ -142,7 +141,7 @@ pub(crate) fn follow_log(
 pub(crate) fn cancel(arguments: &Cancel) -> Result<ExitCode, Failure> {
     let client = Client::find()?;
     let path = format!("/api/v1/builds/{}/cancel", arguments.build);
-    let build: Build = client.send(Method::POST, &path, &())?;
+    let build: Build = client.send_once(&path, &())?;
     print(false, &build, || rows(&build));
     Ok(ExitCode::SUCCESS)
 }
@@ -150,7 +149,7 @@ pub(crate) fn cancel(arguments: &Cancel) -> Result<ExitCode, Failure> {
 pub(crate) fn resubmit(arguments: &Resubmit) -> Result<ExitCode, Failure> {
     let client = Client::find()?;
     let path = format!("/api/v1/jobs/{}/resubmit", arguments.job);
-    let build: Build = client.send(Method::POST, &path, &())?;
+    let build: Build = client.send_once(&path, &())?;
     print(false, &build, || rows(&build));
     Ok(ExitCode::SUCCESS)
 }

@@ -63,6 +63,12 @@ enum Verb {
         /// Its weight in the queue, 100 is usual; operators only
         #[arg(long)]
         weight: Option<i64>,
+        /// How many snapshots of each repository are kept besides the newest
+        #[arg(long, value_name = "N")]
+        keep_snapshots: Option<u32>,
+        /// For how many days builds are kept none of whose packages is in a kept snapshot
+        #[arg(long, value_name = "DAYS")]
+        keep_days: Option<u32>,
     },
     /// Give somebody a role in a project, or take it away
     Member {
@@ -109,14 +115,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         Verb::List { json } => list(&client, *json)?,
         Verb::Show { name, json } => show(&client, name, *json)?,
-        Verb::Set { name, summary, public, profile, weight } => {
+        Verb::Set { name, summary, public, profile, weight, keep_snapshots, keep_days } => {
             let path = format!("/api/v1/projects/{name}");
-            let settings = match profile {
-                Some(profile) => {
-                    let project: Project = client.get(&path)?;
-                    Some(ProjectSettings { profile: profile.clone(), ..project.settings })
+            let is_set = profile.is_some() || keep_snapshots.is_some() || keep_days.is_some();
+            let settings = match is_set {
+                true => {
+                    let old = client.get::<Project>(&path)?.settings;
+                    Some(ProjectSettings {
+                        profile: profile.clone().unwrap_or_else(|| old.profile.clone()),
+                        keep_snapshots: keep_snapshots.unwrap_or(old.keep_snapshots),
+                        keep_days: keep_days.unwrap_or(old.keep_days),
+                        ..old.clone()
+                    })
                 }
-                None => None,
+                false => None,
             };
             let change = ProjectChange {
                 summary: summary.clone(),

@@ -83,7 +83,7 @@ pub(crate) fn run(asked: Asked, paths: &[PathBuf]) -> Result<ExitCode, Failure> 
         without: asked.without.clone(),
     };
     let path = format!("/api/v1/projects/{project}/builds");
-    let made: BuildsMade = client.send(Method::POST, &path, &message)?;
+    let made: BuildsMade = client.send_once(&path, &message)?;
     let mut builds = made.builds;
     let waits = asked.options.wait || asked.options.follow;
     if !asked.json {

@@ -31,6 +31,8 @@ pub(super) struct Crew {
 pub(super) struct CrewSettings {
     /// Knows who it is.
     pub(super) service: Arc<Service>,
+    /// By which name.
+    pub(super) name: WorkerName,
     /// Where that listens.
     pub(super) server: String,
     /// How many attempts it runs at once.
@@ -85,8 +87,8 @@ async fn watch(settings: CrewSettings) {
 
 /// A worker, and the line that it ends without. The credential goes through standard input: neither arguments nor environment have it.
 async fn start(settings: &CrewSettings) -> std::io::Result<(Child, ChildStdin)> {
-    let CrewSettings { service, server, count, .. } = settings;
-    let credential = enrol(service, *count).await.map_err(std::io::Error::other)?;
+    let CrewSettings { service, name, server, count, .. } = settings;
+    let credential = enrol(service, name, *count).await.map_err(std::io::Error::other)?;
     let mut child = Command::new(role::OWN_PROGRAM)
         .args(["worker", "--server", server.as_str(), "--credential-stdin"])
         .args(["--parallel", &count.to_string()])
@@ -103,11 +105,10 @@ async fn start(settings: &CrewSettings) -> std::io::Result<(Child, ChildStdin)> 
 
 /// Each worker that is started gets a credential of its own: what the one before held is queued
 /// again at once.
-async fn enrol(service: &Service, count: u32) -> Result<String, StoreError> {
+async fn enrol(service: &Service, name: &WorkerName, count: u32) -> Result<String, StoreError> {
     let credential = kiln_access::Secret::new("worker");
-    let name: WorkerName = "local".parse().expect("a name");
     let worker = NewWorker {
-        name,
+        name: name.clone(),
         hash: credential.hash(),
         arch: std::env::consts::ARCH.to_owned(),
         slots: i64::from(count),

@@ -1,14 +1,16 @@
 //! Runs of packages that are packed once and used in every generation that has them.
 
 use std::borrow::Cow;
-use std::fs;
+use std::fs::{self, File, FileTimes};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use kiln_model::{Digest, Hasher};
 
 use super::document::{KINDS, Kind, Packing};
 use super::{Listed, PublishError, io_error};
+use crate::records::sweep_files;
 
 /// Changes when the text of a chunk would for the same packages.
 const FORMAT: &str = "kiln chunk 1";
@@ -29,8 +31,7 @@ const MOST: usize = 512;
 ///   ab/cdef….other.zst       of the list of them
 /// ```
 ///
-/// It is a cache: whatever cannot be read is made again, and all of it may be removed while
-/// nobody publishes.
+/// It is a cache: whatever cannot be read is made again. A file's time says when it was last used.
 #[derive(Debug, Clone)]
 pub struct Chunks {
     root: PathBuf,
@@ -58,6 +59,13 @@ pub(super) fn cut(listed: &[Cow<'_, Listed>], order: &[usize], packing: Packing)
         chunks.push(chunk(listed, places, packing));
     }
     chunks
+}
+
+/// Whether a piece is kept; then it was used now.
+fn is_there(path: &Path) -> bool {
+    let now = FileTimes::new().set_modified(SystemTime::now());
+    // That its time can't be set makes it go early, and be made again.
+    File::open(path).map(|file| file.set_times(now)).is_ok()
 }
 
 fn ends_chunk(listed: &Listed) -> bool {
@@ -96,7 +104,12 @@ impl Chunks {
     }
 
     pub(super) fn has(&self, chunk: &Chunk, packing: Packing) -> bool {
-        KINDS.iter().all(|kind| self.path(chunk, kind, packing).exists())
+        KINDS.iter().all(|kind| is_there(&self.path(chunk, kind, packing)))
+    }
+
+    /// Removes the pieces that nobody made or used since a moment; tells how many.
+    pub fn sweep(&self, moment: SystemTime) -> u64 {
+        sweep_files(&self.root, moment, |_, _| false)
     }
 
     pub(super) fn keep(

@@ -16,6 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{page_size, views, words};
 use crate::bodies::Taken;
 use crate::guard::Asker;
+use crate::once::Key;
 use crate::problem::{Answer, Refused};
 use crate::service::App;
 
@@ -46,8 +47,10 @@ pub(crate) struct ShowAsked {
 pub(crate) async fn submit(
     State(app): State<App>,
     Extension(asker): Extension<Asker>,
+    key: Key,
     Taken(asked): Taken<BuildAsked>,
 ) -> Answer<(StatusCode, Json<BuildsMade>)> {
+    let once = key.once(&asker, &asked)?;
     if asked.given.len() > AT_ONCE {
         return Err(Refused::wrong(format!("at most {AT_ONCE} builds can be asked for at once")));
     }
@@ -70,6 +73,7 @@ pub(crate) async fn submit(
         limits: app.settings.limits.clone(),
         jobs: app.settings.jobs,
         project,
+        once,
     };
     let made = app.flow.order(&order).await?;
     let mut builds = Vec::new();

@@ -8,6 +8,7 @@ use kiln_model::JobId;
 use super::views;
 use crate::bodies;
 use crate::guard::Asker;
+use crate::once::Key;
 use crate::problem::{Answer, Refused};
 use crate::service::App;
 
@@ -20,8 +21,10 @@ pub(crate) async fn resubmit(
     State(app): State<App>,
     Extension(asker): Extension<Asker>,
     Path(job): Path<i64>,
+    key: Key,
 ) -> Answer<(StatusCode, Json<Build>)> {
-    let made = app.flow.resubmit(JobId(job), asker.user()?).await?;
+    let once = key.once(&asker, &())?;
+    let made = app.flow.resubmit(JobId(job), asker.user()?, once).await?;
     app.note(&asker.label(), "job resubmit", &job.to_string(), "").await;
     let record = app.store().build(made.build).await?;
     Ok((StatusCode::CREATED, Json(views::build(&app, &record).await?)))

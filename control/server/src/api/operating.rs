@@ -1,10 +1,14 @@
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use kiln_api::{Audited, Enrolment, EnrolmentAsked, Page, Queue, Stats, Worker, WorkerChange};
+use kiln_api::{
+    Audited, Enrolment, EnrolmentAsked, Page, Queue, Stats, SweepAsked, Worker, WorkerChange,
+};
+use kiln_flow::{Sweep, Swept};
 use kiln_model::WorkerName;
 use kiln_store::{TicketKind, WorkerState};
 use serde::Deserialize;
@@ -89,6 +93,24 @@ pub(crate) async fn audit(
     let is_full = items.len() as i64 == count;
     let next = items.last().filter(|_| is_full).map(|last| last.id.to_string());
     Ok(Json(Page { items, next }))
+}
+
+pub(crate) async fn sweep(
+    State(app): State<App>,
+    Extension(asker): Extension<Asker>,
+    Taken(asked): Taken<SweepAsked>,
+) -> Answer<Json<kiln_api::Swept>> {
+    if asked.young_hours == 0 {
+        return Err(Refused::wrong("what was written in the last hour always stays"));
+    }
+    let young = Duration::from_secs(u64::from(asked.young_hours) * 3600);
+    let swept = app.publisher.sweep(Sweep { young, is_trial: asked.is_trial }).await?;
+    if !asked.is_trial {
+        let told = format!("{} blobs, {} bytes", swept.blobs, swept.bytes);
+        app.note(&asker.label(), "sweep", "", &told).await;
+    }
+    let Swept { snapshots, jobs, blobs, bytes, .. } = swept;
+    Ok(Json(kiln_api::Swept { snapshots, jobs, blobs, bytes }))
 }
 
 pub(crate) async fn stats(State(app): State<App>) -> Answer<Json<Stats>> {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::{accounts, page_size, views, words};
 use crate::bodies::Taken;
 use crate::guard::Asker;
+use crate::once::Key;
 use crate::problem::{Answer, Refused};
 use crate::service::App;
 
@@ -50,8 +51,10 @@ pub(crate) async fn list(
 pub(crate) async fn make(
     State(app): State<App>,
     Extension(asker): Extension<Asker>,
+    key: Key,
     Taken(asked): Taken<ProjectAsked>,
 ) -> Answer<(StatusCode, Json<Project>)> {
+    let once = key.once(&asker, &asked)?;
     let name: ProjectName = asked.name.parse().map_err(Refused::wrong)?;
     let targets: Vec<TargetName> =
         asked.targets.iter().map(|target| known(&app, target)).collect::<Answer<_>>()?;
@@ -62,7 +65,7 @@ pub(crate) async fn make(
         settings: settings_of(&asker, asked.settings)?,
         maintainer: asker.user()?,
     };
-    let id = app.store().make_project(&new, app.now()).await?;
+    let id = app.store().make_project_once(&new, once.as_ref(), app.now()).await?;
     for target in &targets {
         app.store().set_target(id, target, true, app.now()).await?;
     }

@@ -11,6 +11,7 @@ use super::logfile::Window;
 use super::{Shell, builds, log, page, to};
 use crate::api::{self, views};
 use crate::guard::Asker;
+use crate::once::Key;
 use crate::problem::Answer;
 use crate::service::App;
 
@@ -116,7 +117,7 @@ pub(crate) async fn resubmit(
     asker: Extension<Asker>,
     job: Path<i64>,
 ) -> Answer<Response> {
-    let (_, build) = api::jobs::resubmit(state, asker, job).await?;
+    let (_, build) = api::jobs::resubmit(state, asker, job, Key::none()).await?;
     to(&format!("/builds/{}", build.0.id))
 }
 

@@ -15,11 +15,10 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event as Said, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use kiln_flow::Event;
+use kiln_flow::{Event, Listener};
 use kiln_model::{Epoch, JobId, LeaseKey};
 use kiln_store::JobRecord;
 use serde::Deserialize;
-use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::logfile::{newlines_before, write_row};
@@ -50,7 +49,7 @@ struct Looking {
     number: u64,
     told: Option<String>,
     has_ended: bool,
-    events: Receiver<Event>,
+    events: Listener,
 }
 
 pub(crate) async fn live(

@@ -13,6 +13,7 @@ use super::{Fields, Shell, builds, page, to};
 use crate::api;
 use crate::bodies::Taken;
 use crate::guard::Asker;
+use crate::once::Key;
 use crate::problem::{Answer, Refused};
 use crate::service::App;
 
@@ -65,7 +66,7 @@ pub(crate) async fn make(
         settings: ProjectSettings::default(),
     };
     let path = format!("/projects/{}", asked.name);
-    api::projects::make(state, asker, Taken(asked)).await.map(drop)?;
+    api::projects::make(state, asker, Key::none(), Taken(asked)).await.map(drop)?;
     to(&path)
 }
 
@@ -101,6 +102,7 @@ pub(crate) async fn change(
         priority: fields.number("priority")?,
         may_replace: fields.words("may_replace"),
         keep_snapshots: fields.number("keep_snapshots")?,
+        keep_days: fields.number("keep_days")?,
         ..record.settings.clone()
     };
     let change = ProjectChange {

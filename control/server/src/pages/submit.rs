@@ -20,6 +20,7 @@ use super::{Fields, Shell, page, to};
 use crate::api;
 use crate::bodies::Taken;
 use crate::guard::Asker;
+use crate::once::Key;
 use crate::problem::{Answer, Refused};
 use crate::service::App;
 
@@ -93,7 +94,7 @@ pub(crate) async fn submit(
         without: fields.words("without"),
     };
     let project = asker.project()?.name.clone();
-    let (_, made) = api::builds::submit(state, asker, Taken(asked)).await?;
+    let (_, made) = api::builds::submit(state, asker, Key::none(), Taken(asked)).await?;
     match &made.0.builds[..] {
         [one] => to(&format!("/builds/{}", one.id)),
         _ => to(&format!("/projects/{project}/builds")),
