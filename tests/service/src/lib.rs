@@ -3,10 +3,21 @@
 //!
 //! Zone: tests.
 
+mod dice;
+mod dnf;
+mod http;
+mod reader;
+
+pub use dice::Dice;
+pub use dnf::Dnf;
+pub use http::{Answer, Http};
+pub use reader::{Look, Reader};
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,12 +35,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service that runs, with an operator who is signed in.
 pub struct Service {
-    ground: Ground,
+    ground: Arc<Ground>,
     kiln: PathBuf,
     data: PathBuf,
     /// Where it listens.
     pub url: String,
-    workers: u32,
+    arguments: Vec<String>,
+    is_quiet: bool,
     process: Option<Child>,
 }
 
@@ -41,8 +53,28 @@ impl Service {
 
     /// As [`Service::start`], with so many attempts at once on its own host; none for 0.
     pub fn start_with(built: &Path, ground: Ground, trial: &Trial, workers: u32) -> Result<Self> {
+        Self::start_as(built, ground, trial, &["--workers", &workers.to_string()])
+    }
+
+    /// As [`Service::start`], with these arguments of `kiln up`.
+    pub fn start_as(built: &Path, ground: Ground, trial: &Trial, with: &[&str]) -> Result<Self> {
+        let mut service = Self::prepare(built, ground, trial, with)?;
+        service.begin()?;
+        Ok(service)
+    }
+
+    /// Starts it for the first time, and signs its operator in.
+    pub fn begin(&mut self) -> Result<()> {
+        let ticket = self.up()?.context("a new service prints a ticket")?;
+        let url = self.url.clone();
+        self.say(&["login", &url, "--user", "ann", "--ticket", &ticket], PASSWORD)
+    }
+
+    /// A service that [`Service::begin`] starts.
+    pub fn prepare(built: &Path, ground: Ground, trial: &Trial, with: &[&str]) -> Result<Self> {
         let kiln = ground.program(built)?;
         let data = ground.own_folder("service")?;
+        let ground = Arc::new(ground);
         let targets = data.join("config/targets");
         let made = ground.command(Path::new("mkdir")).arg("-p").arg(&targets).status()?;
         ensure!(made.success(), "making {}", targets.display());
@@ -50,12 +82,38 @@ impl Service {
         let mut link = ground.command(Path::new("ln"));
         let linked = link.arg("-s").arg(&trial.target).arg(name).status()?;
         ensure!(linked.success(), "linking the target");
+        let arguments = with.iter().map(|word| (*word).to_owned()).collect();
         let url = String::new();
-        let mut service = Self { ground, kiln, data, url, workers, process: None };
-        let ticket = service.up()?.context("a new service prints a ticket")?;
-        let url = service.url.clone();
-        service.say(&["login", &url, "--user", "ann", "--ticket", &ticket], PASSWORD)?;
-        Ok(service)
+        Ok(Self { ground, kiln, data, url, arguments, is_quiet: false, process: None })
+    }
+
+    /// Another control process over the same folder, for [`Service::up`] to start: with a database
+    /// that both can use.
+    pub fn beside(&self, with: &[&str]) -> Self {
+        let arguments = with.iter().map(|word| (*word).to_owned()).collect();
+        Self {
+            ground: Arc::clone(&self.ground),
+            kiln: self.kiln.clone(),
+            data: self.data.clone(),
+            url: String::new(),
+            arguments,
+            is_quiet: self.is_quiet,
+            process: None,
+        }
+    }
+
+    /// A service in another folder, at the same address: for when this one is down.
+    pub fn elsewhere(&self, name: &str, with: &[&str]) -> Self {
+        let data = self.ground.path().join(name);
+        let mut other = self.beside(with);
+        other.data = data;
+        other.url = self.url.clone();
+        other
+    }
+
+    /// The service's folder.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Starts the process, where none runs; the ticket that it prints, if it does.
@@ -66,9 +124,11 @@ impl Service {
         };
         let mut child = self
             .command()
-            .args(["up", "--listen", &listen, "--workers", &self.workers.to_string()])
+            .args(["up", "--listen", &listen])
+            .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(self.log_to()?)
             .spawn()?;
         let mut ticket = None;
         let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
@@ -83,7 +143,38 @@ impl Service {
                 return Ok(ticket);
             }
         }
-        bail!("the service ended: {}", child.wait()?)
+        bail!("the service ended: {}\n{}", child.wait()?, self.last_words())
+    }
+
+    /// What the service and its children wrote lately.
+    pub fn last_words(&self) -> String {
+        const SHOWN: usize = 40;
+        let text = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+    }
+
+    /// Keeps what it writes in a file from the next start on: much is said where much is killed.
+    pub fn be_quiet(&mut self) {
+        self.is_quiet = true;
+    }
+
+    fn log_to(&self) -> Result<Stdio> {
+        if !self.is_quiet {
+            return Ok(Stdio::inherit());
+        }
+        Ok(fs::OpenOptions::new().create(true).append(true).open(self.log())?.into())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.ground.path().join("service.log")
+    }
+
+    /// The way to it as its operator, by a token made for the occasion.
+    pub fn http(&self) -> Result<Http> {
+        let token = self.told(&["token", "create", "test", "--scope", "all"])?;
+        let address = self.url.strip_prefix("http://").context("an address")?.to_owned();
+        Ok(Http { address, token: token.trim().to_owned() })
     }
 
     /// Ends the process as a power cut would.
@@ -175,14 +266,7 @@ impl Service {
     /// A folder with a spec that builds in a moment: a script in /usr/bin, and what `%build` does.
     pub fn spec(&self, name: &str, release: u32, build: &str) -> Result<PathBuf> {
         let folder = self.ground.own_folder(&format!("{name}-{release}-src"))?;
-        let text = format!(
-            "Name: {name}\nVersion: 1\nRelease: {release}\nSummary: A test\nLicense: MIT\n\
-             BuildArch: noarch\n%description\nA test.\n%build\n{build}\n%install\n\
-             mkdir -p %{{buildroot}}/usr/bin\n\
-             printf '#!/bin/sh\\necho {name} {release}\\n' > %{{buildroot}}/usr/bin/{name}\n\
-             chmod 755 %{{buildroot}}/usr/bin/{name}\n%files\n/usr/bin/{name}\n\
-             %changelog\n* Sun Nov 01 2026 A Test <test@example.org> - 1-{release}\n- Made.\n"
-        );
+        let text = spec_text(name, release, build);
         let spec = folder.join(format!("{name}.spec"));
         let mut tee = self
             .ground
@@ -237,4 +321,16 @@ impl Drop for Service {
             let _ = self.stop();
         }
     }
+}
+
+/// A spec that builds in a moment: a script in /usr/bin, and what `%build` does.
+pub fn spec_text(name: &str, release: u32, build: &str) -> String {
+    format!(
+        "Name: {name}\nVersion: 1\nRelease: {release}\nSummary: A test\nLicense: MIT\n\
+         BuildArch: noarch\n%description\nA test.\n%build\n{build}\n%install\n\
+         mkdir -p %{{buildroot}}/usr/bin\n\
+         printf '#!/bin/sh\\necho {name} {release}\\n' > %{{buildroot}}/usr/bin/{name}\n\
+         chmod 755 %{{buildroot}}/usr/bin/{name}\n%files\n/usr/bin/{name}\n\
+         %changelog\n* Sun Nov 01 2026 A Test <test@example.org> - 1-{release}\n- Made.\n"
+    )
 }

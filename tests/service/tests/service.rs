@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use kiln_kit::{Ground, Trial};
-use kiln_service::{Service, TARGET};
-use rustix::process::geteuid;
+use kiln_service::{Dnf, Service, TARGET};
 use serde_json::Value;
 
 fn service() -> Option<Result<Service>> {
@@ -24,43 +23,6 @@ fn is_published(job: &Value) -> bool {
     job["state"] == "built" && job["snapshot"].is_i64()
 }
 
-/// What dnf installs of a project into a fresh root, and runs; nothing where there is no dnf.
-fn install(service: &Service, trial: &Path, package: &str) -> Result<Option<String>> {
-    if Command::new("dnf").arg("--version").output().is_err() {
-        kiln_kit::skip("dnf is not installed");
-        return Ok(None);
-    }
-    let place = service.ground().path().join(format!("dnf-{package}"));
-    std::fs::create_dir_all(place.join("repos"))?;
-    let repo = service.told(&["repo", "enable", "tools", TARGET])?;
-    ensure!(repo.contains("gpgcheck=1\nrepo_gpgcheck=1"), "{repo}");
-    std::fs::write(place.join("repos/tools.repo"), repo)?;
-    let base = trial.parent().context("the folder of the repository")?.display();
-    let base = format!("[trial]\nname=trial\nbaseurl=file://{base}\ngpgcheck=0\nenabled=1\n");
-    std::fs::write(place.join("repos/trial.repo"), base)?;
-    let at = place.display();
-    let conf =
-        format!("[main]\nreposdir={at}/repos\ncachedir={at}/cache\nlogdir={at}\npersistdir={at}\n");
-    std::fs::write(place.join("dnf.conf"), conf)?;
-    let as_root = |program: &str| {
-        let mut command = Command::new(if geteuid().is_root() { program } else { "unshare" });
-        if !geteuid().is_root() {
-            command.args(["--map-root-user", "--", program]);
-        }
-        command
-    };
-    let output = as_root("dnf")
-        .args(["-y", "-q", "--releasever=13", "--setopt=install_weak_deps=False", "-c"])
-        .arg(place.join("dnf.conf"))
-        .arg(format!("--installroot={at}/root"))
-        .args(["install", package])
-        .output()?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "dnf: {told}");
-    let output = as_root("chroot").arg(place.join("root")).arg(package).output()?;
-    Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
-}
-
 #[test]
 fn a_package_goes_from_a_file_to_dnf() -> Result<()> {
     let Some(service) = service() else { return Ok(()) };
@@ -68,7 +30,8 @@ fn a_package_goes_from_a_file_to_dnf() -> Result<()> {
     let trial = Trial::find().ok().context("a trial")?;
     let job = service.build("tools", &service.spec("kt-one", 1, ":")?)?;
     ensure!(is_published(&job), "{job}");
-    if let Some(said) = install(&service, &trial.packages(), "kt-one")? {
+    if let Some(dnf) = Dnf::new(&service, "one", "tools", &trial)? {
+        let said = dnf.install("kt-one")?;
         ensure!(said == "kt-one 1\n", "{said}");
     }
     // Everything is warm now: from the command to a snapshot that readers see.
