@@ -47,7 +47,8 @@ pub(crate) struct Arguments {
     #[arg(long, short, conflicts_with = "json")]
     verbose: bool,
 
-    /// Source packages (.src.rpm), folders with a spec and its sources, or specs in their folders
+    /// Source packages (.src.rpm), folders with a spec and its sources, or specs in their folders;
+    /// for a service also git+https://HOST/REPO.git#REF:FOLDER and the address of a .src.rpm
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<PathBuf>,
 }

@@ -1,7 +1,9 @@
 //! The service's first client: what is asked of it over `/api/v1`.
 
 pub(crate) mod accounts;
+pub(crate) mod again;
 pub(crate) mod builds;
+pub(crate) mod hooks;
 pub(crate) mod operating;
 pub(crate) mod projects;
 pub(crate) mod repos;

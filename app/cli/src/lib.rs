@@ -32,6 +32,7 @@ mod client;
 mod control;
 mod debrpm;
 mod doctor;
+mod elsewhere;
 mod failure;
 mod folders;
 mod given_lock;
@@ -93,6 +94,14 @@ enum Verb {
     Cancel(client::builds::Cancel),
     /// Submit a job once more
     Resubmit(client::builds::Resubmit),
+    /// Take the results of another project's build over, without building it again
+    Promote(client::again::Promote),
+    /// Build anew what was built with some packages, in order
+    RebuildDependants(client::again::RebuildDependants),
+    /// Let forges have something built
+    Hook(client::hooks::HookArguments),
+    /// Tell others what becomes of jobs
+    Notify(client::hooks::NotifyArguments),
     /// Fetch what a job made
     Download(client::builds::Download),
     /// Show a repository's snapshots, go back to one, or install from it
@@ -135,6 +144,10 @@ pub fn run() -> ExitCode {
         Verb::Log(arguments) => client::builds::log(&arguments),
         Verb::Cancel(arguments) => client::builds::cancel(&arguments),
         Verb::Resubmit(arguments) => client::builds::resubmit(&arguments),
+        Verb::Promote(arguments) => client::again::promote(&arguments),
+        Verb::RebuildDependants(arguments) => client::again::rebuild(&arguments),
+        Verb::Hook(arguments) => client::hooks::hooks(&arguments),
+        Verb::Notify(arguments) => client::hooks::notify(&arguments),
         Verb::Download(arguments) => client::builds::download(&arguments),
         Verb::Repo(arguments) => client::repos::run(&arguments),
         Verb::Token(arguments) => client::accounts::tokens(&arguments),

@@ -15,7 +15,9 @@ use kiln_flow::{Flow, Own, Submission};
 use kiln_jail::{Cancel, Controllers, Launcher};
 use kiln_model::{JobId, LeaseKey, Lock, LockedPackage, Report, Stage, Target};
 use kiln_store::{JobRecord, Store};
-use kiln_wire::worker::{ClaimedArtifact, Ending, Lease, ResolveRequest, Resolved, StageEnded};
+use kiln_wire::worker::{
+    ClaimedArtifact, Ending, Fetched, Lease, ResolveRequest, Resolved, Source, StageEnded,
+};
 use tokio::runtime::Runtime;
 
 use crate::control::{Parts, open_flow};
@@ -65,8 +67,12 @@ impl Local {
             Controllers::find(),
         );
         let slots = Slots::open(worker.clone(), SLOTS)?;
-        let settings =
-            AgentSettings { launcher: launcher.clone(), cas: cas.clone(), folders: worker };
+        let settings = AgentSettings {
+            launcher: launcher.clone(),
+            cas: cas.clone(),
+            folders: worker,
+            authorities: Vec::new(),
+        };
         let agent = Agent::open(settings)?;
         let cancel = Cancel::new().map_err(doing("preparing for ^C"))?;
         watch_for_interrupts(&runtime, &cancel, &ui);
@@ -276,6 +282,10 @@ impl Control for InProcess<'_> {
     fn deliver(&self, _: LeaseKey, _: &ClaimedArtifact) -> Result<(), Report> {
         // Worker and control share one store: it is there.
         Ok(())
+    }
+
+    fn pin(&self, fetched: &Fetched) -> Result<Source, Report> {
+        self.runtime.block_on(self.flow.pin(fetched)).map_err(|error| Report::of(&error))
     }
 
     fn stage_began(&self, _: LeaseKey, stage: Stage) {

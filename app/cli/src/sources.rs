@@ -21,6 +21,11 @@ pub(crate) struct Given {
 
 /// Takes in a `.src.rpm`, a folder with one spec, or a spec in its folder.
 pub(crate) fn take(path: &Path, cas: &Cas) -> Result<Given, Failure> {
+    if crate::elsewhere::find(path).is_some() {
+        let hint = "only a service fetches sources: leave --local out, or fetch it first";
+        let error = format!("{} is not on this machine", path.display());
+        return Err(Failure::caller(error, Some(hint.to_owned())));
+    }
     let about = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if about.is_dir() {
         return take_folder(path, &the_spec_in(path)?, cas);

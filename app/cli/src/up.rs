@@ -11,10 +11,12 @@ use std::time::Duration;
 use kiln_access::Access;
 use kiln_cas::Cas;
 use kiln_flow::{Event, Publisher, PublisherSettings};
-use kiln_model::Limits;
+use kiln_model::{Limits, Outlet, Outlets};
+use kiln_notify::{Notifier, NotifierSettings};
 use kiln_server::{Service, ServiceSettings, router};
 use kiln_sign::Signer;
 use kiln_store::{Caps, Store, TicketKind};
+use kiln_wire::worker::Fetching;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
@@ -38,6 +40,9 @@ const GRACE: Duration = Duration::from_secs(60);
 
 /// How soon what could not be published is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
+
+/// How often it is looked for what has to be told once more.
+const RETELL: Duration = Duration::from_secs(2);
 
 /// What `kiln up` takes.
 #[derive(Debug, clap::Args)]
@@ -78,6 +83,20 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
     upload: u64,
 
+    /// A host that sources may be fetched from, besides those named before: HOST, HOST:PORT,
+    /// *.DOMAIN, http://HOST for one without TLS, or * for every host of the public internet, which
+    /// is what counts where none is named. A host that is named may be one inside
+    #[arg(long, value_name = "HOST")]
+    source_host: Vec<Outlet>,
+
+    /// Where dist-git keeps what its file 'sources' names, with {name}, {file}, {kind} and {hash}
+    #[arg(long, value_name = "URL")]
+    lookaside: Option<String>,
+
+    /// A host that webhooks and the state of commits may be sent to, as with --source-host
+    #[arg(long, value_name = "HOST")]
+    notify_host: Vec<Outlet>,
+
     /// A program that signs in place of kiln's own signer, and its arguments: see the operator's
     /// guide
     #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true)]
@@ -110,6 +129,8 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     let stop = watch_signals()?;
     tokio::spawn(publish(Arc::clone(&service)));
     tokio::spawn(expire(Arc::clone(&service)));
+    let notifier = notifier(&service, &url)?;
+    tokio::spawn(notify(Arc::clone(&service), notifier));
     welcome(&service, &url).await?;
     let crew = match arguments.workers {
         0 => None,
@@ -155,6 +176,7 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
     let parts = Parts { store: store.clone(), targets };
     let quiet = Arc::new(|_: &kiln_fetch::Event| {});
     let flow = open_flow(folders, &cas, parts, quiet)?;
+    flow.let_fetch(fetching(arguments));
     let spawn =
         SpawnSigner { folder: folders.data().join("keys.v1"), program: arguments.signer.clone() };
     let publisher = Publisher::new(PublisherSettings {
@@ -174,8 +196,22 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
         limits: Limits::default(),
         jobs: arguments.jobs.unwrap_or(usual).clamp(1, 1024),
         upload_cap: arguments.upload << 20,
+        notified: or_public(&arguments.notify_host),
     };
     Ok(Service::new(flow, publisher, Access::new(store), settings))
+}
+
+/// Whom jails that fetch sources may speak to.
+fn fetching(arguments: &Arguments) -> Fetching {
+    let outlets = or_public(&arguments.source_host);
+    Fetching { outlets, lookaside: arguments.lookaside.clone() }
+}
+
+fn or_public(named: &[Outlet]) -> Outlets {
+    match named {
+        [] => Outlets::public(),
+        named => Outlets(named.to_vec()),
+    }
 }
 
 /// Where nobody is an operator yet: tells who reads this how to become one.
@@ -217,6 +253,38 @@ async fn publish(service: Arc<Service>) {
             false => wait.await,
         };
         if !goes_on {
+            return;
+        }
+    }
+}
+
+/// Tells others what becomes of jobs.
+fn notifier(service: &Service, url: &str) -> Result<Notifier, Failure> {
+    let outlets = service.settings.notified.clone();
+    let settings = NotifierSettings { outlets, url: url.to_owned(), now };
+    let made = Notifier::new(service.flow.store().clone(), settings);
+    made.map_err(|error| doing("making ready to tell others")(std::io::Error::other(error)))
+}
+
+/// Tells what is in the outbox: at once when something happens, and what is tried again later.
+async fn notify(service: Arc<Service>, notifier: Notifier) {
+    let mut events = service.flow.events().listen();
+    loop {
+        match notifier.tell_all().await {
+            Ok(0) => {}
+            Ok(_) => continue,
+            Err(error) => tracing::error!(%error, "telling others"),
+        }
+        let news = async {
+            loop {
+                match events.recv().await {
+                    Ok(Event::Log(_)) => {}
+                    Ok(_) | Err(RecvError::Lagged(_)) => return true,
+                    Err(RecvError::Closed) => return false,
+                }
+            }
+        };
+        if !tokio::time::timeout(RETELL, news).await.unwrap_or(true) {
             return;
         }
     }

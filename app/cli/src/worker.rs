@@ -48,6 +48,11 @@ struct Run {
     #[arg(long)]
     once: bool,
 
+    /// Certificates (PEM) of authorities that servers of sources are believed by, besides those of
+    /// this host
+    #[arg(long, value_name = "FILE", env = "KILN_SOURCE_CA", value_delimiter = ':')]
+    source_ca: Vec<PathBuf>,
+
     /// Read the credential from standard input, and stop when that ends
     #[arg(long, hide = true)]
     credential_stdin: bool,
@@ -104,6 +109,7 @@ fn settings(
         launcher: launcher.clone(),
         cas: cas.clone(),
         folders: worker,
+        authorities: arguments.source_ca.clone(),
     })?;
     let parallel = arguments.parallel.clamp(1, slots.count());
     Ok(WorkSettings { link, agent, slots, launcher, cas, parallel, once: arguments.once, stop })

@@ -10,6 +10,7 @@ use crate::error::{DebrpmError, io_error};
 /// The sets that come with kiln, by name.
 const BUILT_IN: &[(&str, &str)] = &[
     ("buildroot", include_str!("../data/seeds/buildroot.txt")),
+    ("sources", include_str!("../data/seeds/sources.txt")),
     ("devel", include_str!("../data/seeds/devel.txt")),
     ("rust", include_str!("../data/seeds/rust.txt")),
     ("boost", include_str!("../data/seeds/boost.txt")),

@@ -47,6 +47,8 @@ pub enum Stage {
     Submit,
     /// The job waits for a worker.
     Queue,
+    /// Sources that lie elsewhere are fetched, in a jail.
+    Source,
     /// The SRPM is made anew in the base buildroot with the target's own macros.
     Prepare,
     /// Requirements become a lock.
@@ -65,9 +67,10 @@ pub enum Stage {
 
 impl Stage {
     /// Every stage, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Submit,
         Self::Queue,
+        Self::Source,
         Self::Prepare,
         Self::Resolve,
         Self::Fetch,
@@ -87,6 +90,7 @@ impl Stage {
         match self {
             Self::Submit => "submit",
             Self::Queue => "queue",
+            Self::Source => "source",
             Self::Prepare => "prepare",
             Self::Resolve => "resolve",
             Self::Fetch => "fetch",

@@ -13,7 +13,9 @@ mod limits;
 mod lock;
 mod name;
 mod nevra;
+mod outlet;
 mod project;
+mod reach;
 mod requirement;
 mod target;
 
@@ -26,7 +28,9 @@ pub use limits::{Breached, Limit, Limits};
 pub use lock::{LOCK_VERSION, Lock, LockedPackage, LockedSnapshot, Reason, stays_inside};
 pub use name::{NameError, ProjectName, UserName, WorkerName};
 pub use nevra::{Nevra, NevraError};
+pub use outlet::{Outlet, OutletError, Outlets, Permit};
 pub use project::ProjectSettings;
+pub use reach::is_public;
 pub use requirement::{Requirement, RequirementError};
 pub use target::{
     Key, Knobs, ProfileSpec, RepoSpec, TARGET_SCHEMA, Target, TargetName, TargetNameError,

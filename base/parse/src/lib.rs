@@ -16,9 +16,11 @@ pub mod modules;
 pub mod need;
 pub mod place;
 pub mod primary;
+pub mod remote;
 pub mod repomd;
 pub mod rpmfile;
 pub mod rpmhead;
+pub mod spectext;
 pub mod target;
 
 mod xml;

@@ -80,6 +80,9 @@ pub struct Facts {
     /// What it asks for: for a source package, its BuildRequires. Sorted, each once, without
     /// `rpmlib(…)`.
     pub requires: Vec<Requirement>,
+    /// The names of what it says it provides, without versions. For a source package: what its
+    /// binary packages will, where the rpm that made it writes that down; a guess in any case.
+    pub provides: Vec<String>,
     /// Whether its spec says at build time what else it needs (`%generate_buildrequires`).
     pub has_dynamic_requires: bool,
     /// For a source package: the plain names of the files in it, the spec among them.
@@ -161,6 +164,7 @@ impl Facts {
             header_arch,
             source_rpm,
             requires,
+            provides: provides_of(metadata)?,
             has_dynamic_requires,
             source_files,
             has_changelog: times.is_ok_and(|times| !times.is_empty()),
@@ -189,6 +193,14 @@ fn requires_of(metadata: &PackageMetadata) -> Result<(Vec<Requirement>, bool), R
     requires.sort();
     requires.dedup();
     Ok((requires, is_dynamic))
+}
+
+fn provides_of(metadata: &PackageMetadata) -> Result<Vec<String>, RpmError> {
+    let provides = metadata.get_provides().map_err(header)?;
+    let mut names: Vec<String> = provides.into_iter().map(|one| one.name).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
 }
 
 fn source_files_of(metadata: &PackageMetadata) -> Result<Vec<String>, RpmError> {
@@ -234,6 +246,7 @@ mod tests {
         assert_eq!(facts.nevra.to_string(), "kiln-test-1.0-1.kt13.x86_64");
         let requires: Vec<_> = facts.requires.iter().map(Requirement::as_str).collect();
         assert_eq!(requires, ["/bin/sh", "zlib >= 1.2"]);
+        assert!(facts.provides.contains(&"kiln-test".to_owned()), "{:?}", facts.provides);
         assert!(!facts.is_source() && !facts.has_dynamic_requires);
     }
 

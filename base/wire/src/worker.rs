@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{Digest, LeaseKey, Limits, Lock, Report, Requirement, Stage, TargetName};
+use kiln_model::{Digest, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage, TargetName};
 use serde::{Deserialize, Serialize};
 
 /// The version of these messages.
@@ -22,6 +22,21 @@ pub struct Lease {
     pub settings: Settings,
     /// What it may take.
     pub limits: Limits,
+    /// How sources may be fetched, where they have to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetching: Option<Fetching>,
+}
+
+/// How a worker may fetch sources: the operator's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetching {
+    /// Whom the jail may speak to.
+    pub outlets: Outlets,
+    /// Where dist-git keeps what its file `sources` names, with `{name}`, `{file}`, `{kind}` and
+    /// `{hash}` in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lookaside: Option<String>,
 }
 
 /// What is built.
@@ -37,6 +52,64 @@ pub enum Source {
         /// All of them; plain names, each once.
         files: Vec<SourceFile>,
     },
+    /// What has to be fetched first, in a jail. Once it is, the build's source is what came of it.
+    Remote(Remote),
+}
+
+/// Where a build's source is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Remote {
+    /// In a git repository: a spec in a folder, with what it names.
+    Git {
+        /// The repository.
+        url: String,
+        /// A branch, a tag or a commit.
+        reference: String,
+        /// The folder; the top one where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        folder: Option<String>,
+    },
+    /// A source package at an address.
+    Srpm {
+        /// Which.
+        url: String,
+        /// What its bytes must hash to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<Digest>,
+    },
+}
+
+/// What a worker fetched: it is in control's store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fetched {
+    /// The lease.
+    pub key: LeaseKey,
+    /// A source package or a folder.
+    pub source: Source,
+    /// The commit that it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+/// What the build is of from now on: what was fetched, or what somebody else fetched before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pinned {
+    /// A source package or a folder.
+    pub source: Source,
+}
+
+impl Source {
+    /// Its files, as far as they are known.
+    pub fn files(&self) -> &[SourceFile] {
+        match self {
+            Self::Srpm(file) => std::slice::from_ref(file),
+            Self::Folder { files, .. } => files,
+            Self::Remote(_) => &[],
+        }
+    }
 }
 
 /// A file that goes into a build.

@@ -22,8 +22,9 @@ pub struct Upload {
     pub is_whole: bool,
 }
 
-/// What is to be built: a source package, or a spec with its sources. Every file was uploaded.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// What is to be built: a source package, or a spec with its sources, every file of which was
+/// uploaded; or one of them somewhere else, from where a worker fetches it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
     /// What a person calls it.
@@ -32,7 +33,52 @@ pub struct Given {
     #[serde(default)]
     pub spec: Option<String>,
     /// Its files, plain name to digest; a source package is one.
+    #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// A repository with the spec and its sources, instead of files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitGiven>,
+    /// Where a source package lies, instead of files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<AddressGiven>,
+}
+
+/// A spec with its sources in a git repository.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GitGiven {
+    /// The repository: `https://…`.
+    pub url: String,
+    /// A branch, a tag or a commit; the repository's own choice where there is none.
+    #[serde(default)]
+    pub reference: Option<String>,
+    /// The folder; the top one where there is none.
+    #[serde(default)]
+    pub folder: Option<String>,
+}
+
+/// A source package at an address.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddressGiven {
+    /// Which: `https://…`.
+    pub url: String,
+    /// What its bytes must hash to: `sha256:…`.
+    #[serde(default)]
+    pub digest: Option<String>,
+}
+
+/// Where a build's source is from.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Origin {
+    /// The repository or source package.
+    pub url: String,
+    /// The branch, tag or commit that was asked for.
+    pub reference: Option<String>,
+    /// The folder.
+    pub folder: Option<String>,
+    /// The commit that it was, once it was fetched.
+    pub commit: Option<String>,
 }
 
 /// Builds to be made.
@@ -50,6 +96,10 @@ pub struct BuildAsked {
     /// One after the other, each seeing what those before it made.
     #[serde(default)]
     pub chain: bool,
+    /// In the order that what they ask for implies, as far as that can be guessed; each seeing what
+    /// those that it waits for made.
+    #[serde(default)]
+    pub ordered: bool,
     /// Begun only when nothing else can be.
     #[serde(default)]
     pub background: bool,
@@ -92,6 +142,12 @@ pub struct Build {
     pub submitted_at: i64,
     /// Whether it is only tried.
     pub scratch: bool,
+    /// The build whose results these are, where they were promoted and not built anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<i64>,
+    /// Where its source is from, if it was not uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Its jobs, one for each target.
     pub jobs: Vec<Job>,
 }

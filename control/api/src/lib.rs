@@ -8,7 +8,9 @@
 //! misspelt setting isn't silently lost.
 
 mod accounts;
+mod again;
 mod builds;
+mod hooks;
 mod operating;
 mod projects;
 mod repos;
@@ -17,9 +19,12 @@ pub use accounts::{
     LoginAsked, Me, NewPassword, NewUser, OperatorAsked, Token, TokenAsked, TokenMade, User,
     UserChange,
 };
+pub use again::{PromotionAsked, Rebuild, RebuildAsked, RebuildStep};
 pub use builds::{
-    Artifact, Build, BuildAsked, BuildsMade, Given, Job, Page, Stage, Upload, UploadAsked, Wait,
+    AddressGiven, Artifact, Build, BuildAsked, BuildsMade, GitGiven, Given, Job, Origin, Page,
+    Stage, Upload, UploadAsked, Wait,
 };
+pub use hooks::{Heard, Hook, HookAsked, Listener, ListenerAsked};
 pub use operating::{
     Audited, Enrolment, EnrolmentAsked, Problem, Queue, Stats, Worker, WorkerChange,
 };

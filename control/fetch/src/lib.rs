@@ -15,4 +15,5 @@ mod small;
 pub use error::{Blame, FetchError, PlaceFault, network_hint};
 pub use fetcher::{Event, Fetched, Fetcher, Progress, Wanted};
 pub use options::Options;
+pub use reach::{PublicNames, names_a_private_address};
 pub use small::{Answer, Small, Validator};

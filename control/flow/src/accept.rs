@@ -24,7 +24,7 @@ impl Faulty for AcceptError {
     }
 }
 
-fn is_false(what: impl Into<String>) -> FlowError {
+pub(crate) fn is_false(what: impl Into<String>) -> FlowError {
     AcceptError { what: what.into(), source: None }.into()
 }
 

@@ -6,9 +6,13 @@
 mod accept;
 mod events;
 mod explain;
+mod fetched;
 mod life;
 mod logs;
+mod ordering;
+mod promote;
 mod publish;
+mod rebuild;
 mod service;
 mod share;
 
@@ -17,5 +21,6 @@ pub use events::{Event, Events};
 pub use life::{Flow, FlowError, FlowSettings, GivenLockError, Own, Submission};
 pub use logs::{LogError, Logs};
 pub use publish::{PublishFailure, Publisher, PublisherSettings};
-pub use service::{Order, OrderError, Sources};
+pub use rebuild::{Dependant, Dependants};
+pub use service::{Order, OrderError, Sequence, Sources};
 pub use share::{generation, named_by_list, packages_of};

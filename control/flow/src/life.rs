@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | submit | [`Flow::submit`] | sources in the store -> a build, its job queued |
 //! | lease | [`Flow::lease`] | a worker's name -> the right to run one attempt |
+//! | source | [`Flow::pin`] | what a worker fetched -> the build's source, where it lay elsewhere |
 //! | resolve | [`Flow::resolve`] | requirements -> locks |
 //! | fetch | [`Flow::provide`] | a lock's packages -> verified blobs |
 //! | (the worker makes the buildroot, builds and collects) | [`Flow::note_stage`] | |
@@ -14,7 +15,7 @@
 //! again, it ends the same.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use kiln_cas::{Cas, CasError};
 use kiln_fetch::Progress;
@@ -28,7 +29,9 @@ use kiln_resolve::{Ask, FileLists, RepoUse, Resolution, ResolveError, Resolver, 
 use kiln_store::{
     Ability, Caps, JobRecord, NewBuild, NewJob, StageRecord, Store, StoreError, Submitted,
 };
-use kiln_wire::worker::{Ending, Lease, ResolveRequest, Resolved, Settings, Source, StageEnded};
+use kiln_wire::worker::{
+    Ending, Fetching, Lease, ResolveRequest, Resolved, Settings, Source, StageEnded,
+};
 
 use crate::accept::{self, AcceptError};
 use crate::events::{Event, Events};
@@ -68,6 +71,7 @@ pub struct Flow {
     /// Generations that locks were found in, by repository and repomd.
     seen: Arc<Mutex<BTreeMap<(String, Digest), Snapshot>>>,
     own: Arc<Mutex<Vec<Own>>>,
+    pub(crate) fetching: Arc<OnceLock<Fetching>>,
     pub(crate) events: Events,
 }
 
@@ -207,6 +211,7 @@ impl Flow {
             now,
             seen: Arc::default(),
             own: Arc::default(),
+            fetching: Arc::default(),
             events: Events::default(),
         }
     }
@@ -254,7 +259,7 @@ impl Flow {
         self.target_of(&settings)?;
         let job =
             NewJob { settings, limits, is_background: false, priority: 0, waits_for: Vec::new() };
-        let build = NewBuild { title, source, jobs: vec![job], owner: None };
+        let build = NewBuild { title, source, jobs: vec![job], owner: None, origin: None };
         Ok(self.store.submit(&build, (self.now)()).await?)
     }
 
@@ -282,7 +287,9 @@ impl Flow {
 
     async fn leased(&self, key: LeaseKey) -> Result<Lease, FlowError> {
         let JobRecord { source, settings, limits, .. } = self.store.job(key.job).await?;
-        Ok(Lease { key, source, settings, limits })
+        let is_remote = matches!(source, Source::Remote(_));
+        let fetching = is_remote.then(|| self.fetching().clone());
+        Ok(Lease { key, source, settings, limits, fetching })
     }
 
     /// A worker says that it is still at it; the leases that are no longer its.

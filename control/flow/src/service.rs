@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{Fault, Faulty, JobId, Limits, TargetName, UserId};
-use kiln_store::{NewBuild, NewJob, Owner, ProjectRecord, StoreError, Submitted};
+use kiln_model::{BuildId, Fault, Faulty, Foreign, JobId, Limits, TargetName, UserId};
+use kiln_store::{NewBuild, NewJob, Origin, Owner, ProjectRecord, StoreError, Submitted};
 use kiln_wire::worker::{Settings, Source};
 
 use crate::events::Event;
 use crate::life::{Flow, FlowError};
+use crate::ordering::{self, Guess, Turns};
 
 /// Something to build, whose files are in the store.
 #[derive(Debug, Clone)]
@@ -18,6 +19,18 @@ pub struct Sources {
     pub source: Source,
 }
 
+/// In which order several are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sequence {
+    /// In whichever comes.
+    Any,
+    /// One after the other, each seeing what those before it made.
+    Chain,
+    /// In the order that what they ask for implies, as far as that can be guessed; each seeing what
+    /// those that it waits for made.
+    Implied,
+}
+
 /// Builds that somebody asks for.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -25,14 +38,16 @@ pub struct Order {
     pub project: ProjectRecord,
     /// Who.
     pub submitter: UserId,
+    /// The hook by which it comes.
+    pub hook: Option<i64>,
     /// What.
     pub sources: Vec<Sources>,
     /// For which targets; for all of the project where none is named.
     pub targets: Vec<TargetName>,
     /// Only tried: nothing of it is published.
     pub is_scratch: bool,
-    /// One after the other, each seeing what those before it made.
-    pub is_chain: bool,
+    /// In which order.
+    pub sequence: Sequence,
     /// Begun only when nothing else can be.
     pub is_background: bool,
     /// Among the jobs of the project: higher goes first.
@@ -74,6 +89,25 @@ pub enum OrderError {
     /// A file was not uploaded.
     #[error("the bytes of {0} were not uploaded")]
     Missing(String),
+    /// No order is right.
+    #[error("these ask for each other: {0}")]
+    Ring(String),
+    /// Whose dependants are asked for was not made here.
+    #[error("nothing called {} was built and published for {target}", Foreign::new(.name))]
+    NotMade {
+        /// Its name.
+        name: String,
+        /// For which target.
+        target: TargetName,
+    },
+    /// A build has nothing that another project could take over.
+    #[error("build {build} has nothing that {project} could take over")]
+    NothingToPromote {
+        /// Which build.
+        build: BuildId,
+        /// Which project.
+        project: String,
+    },
 }
 
 impl From<StoreError> for OrderError {
@@ -86,9 +120,13 @@ impl Faulty for OrderError {
     fn fault(&self) -> Fault {
         match self {
             Self::Flow(error) => error.fault(),
-            Self::Nothing | Self::Target { .. } | Self::ScratchChain | Self::Missing(_) => {
-                Fault::Caller
-            }
+            Self::Nothing
+            | Self::Target { .. }
+            | Self::ScratchChain
+            | Self::Missing(_)
+            | Self::Ring(_)
+            | Self::NotMade { .. }
+            | Self::NothingToPromote { .. } => Fault::Caller,
         }
     }
 
@@ -98,7 +136,16 @@ impl Faulty for OrderError {
             Self::Target { project, .. } => {
                 Some(format!("'kiln project target {project} TARGET' lets it be built for one"))
             }
-            Self::Nothing | Self::ScratchChain | Self::Missing(_) => None,
+            Self::Ring(_) => Some(
+                "build one of them without the other first, with a build condition, or say the \
+                 order yourself with --chain"
+                    .to_owned(),
+            ),
+            Self::NothingToPromote { project, .. } => Some(format!(
+                "it must be another project's, not a scratch build, and built for a target of \
+                 {project}"
+            )),
+            Self::Nothing | Self::ScratchChain | Self::Missing(_) | Self::NotMade { .. } => None,
         }
     }
 }
@@ -109,10 +156,10 @@ impl Flow {
         if order.sources.is_empty() {
             return Err(OrderError::Nothing);
         }
-        if order.is_scratch && order.is_chain {
+        if order.is_scratch && order.sequence != Sequence::Any {
             return Err(OrderError::ScratchChain);
         }
-        for file in order.sources.iter().flat_map(|one| files_of(&one.source)) {
+        for file in order.sources.iter().flat_map(|one| one.source.files()) {
             if !self.cas.has(&file.digest) {
                 return Err(OrderError::Missing(file.name.clone()));
             }
@@ -120,15 +167,16 @@ impl Flow {
         let targets = self.targets_of(order).await?;
         let settings: Vec<Settings> =
             targets.iter().map(|target| self.settings(order, target)).collect::<Result<_, _>>()?;
-        let mut made: Vec<Submitted> = Vec::new();
-        for sources in &order.sources {
-            let before = made.last().filter(|_| order.is_chain);
+        let Turns { order: turns, after } = self.turns(order, &targets).await?;
+        let mut made: BTreeMap<usize, Submitted> = BTreeMap::new();
+        for turn in turns {
+            let (sources, before) = (&order.sources[turn], &after[turn]);
             let job = |(at, settings): (usize, &Settings)| NewJob {
                 settings: settings.clone(),
                 limits: order.limits.clone(),
                 is_background: order.is_background,
                 priority: order.priority,
-                waits_for: before.map_or_else(Vec::new, |before| vec![before.jobs[at]]),
+                waits_for: before.iter().map(|before| made[before].jobs[at]).collect(),
             };
             let build = NewBuild {
                 title: sources.title.clone(),
@@ -138,15 +186,42 @@ impl Flow {
                     project: order.project.id,
                     submitter: order.submitter,
                     is_scratch: order.is_scratch,
+                    hook: order.hook,
                 }),
+                origin: origin_of(&sources.source),
             };
-            made.push(self.store.submit(&build, self.now()).await?);
+            made.insert(turn, self.store.submit(&build, self.now()).await?);
         }
+        let made: Vec<Submitted> = made.into_values().collect();
         for job in made.iter().flat_map(|one| &one.jobs) {
             self.events.tell(Event::Job(*job));
         }
         self.events.tell(Event::Queued);
         Ok(made)
+    }
+
+    /// Which of an order's sources is built when.
+    async fn turns(&self, order: &Order, targets: &[TargetName]) -> Result<Turns, OrderError> {
+        let count = order.sources.len();
+        match order.sequence {
+            Sequence::Any => return Ok(ordering::as_they_come(count)),
+            Sequence::Chain => return Ok(ordering::as_a_chain(count)),
+            Sequence::Implied => {}
+        }
+        let mut made = Vec::new();
+        for target in targets {
+            made.push(self.store.made(order.project.id, target.as_str()).await?);
+        }
+        let (sources, cas) = (order.sources.clone(), self.cas.clone());
+        let guess = move |one: &Sources| {
+            let mut guess = Guess::of(&one.source, &cas);
+            made.iter().for_each(|made| guess.learn(made, &cas));
+            guess
+        };
+        let read = move || sources.iter().map(guess).collect::<Vec<Guess>>();
+        let guesses = tokio::task::spawn_blocking(read).await.unwrap_or_default();
+        ordering::by_guesses(&guesses)
+            .map_err(|ring| OrderError::Ring(tell_ring(&ring.0, &guesses, &order.sources)))
     }
 
     /// What a job of a service was, once more: the same sources and settings, queued anew.
@@ -162,12 +237,13 @@ impl Flow {
             priority: old.priority,
             waits_for: Vec::new(),
         };
-        let owner = Owner { project, submitter: by, is_scratch: build.is_scratch };
+        let owner = Owner { project, submitter: by, is_scratch: build.is_scratch, hook: None };
         let build = NewBuild {
             title: build.title,
             source: build.source,
             jobs: vec![new],
             owner: Some(owner),
+            origin: build.origin,
         };
         let made = self.store.submit(&build, self.now()).await?;
         self.events.tell(Event::Queued);
@@ -222,9 +298,21 @@ impl Flow {
     }
 }
 
-fn files_of(source: &Source) -> Vec<&kiln_wire::worker::SourceFile> {
+fn origin_of(source: &Source) -> Option<Origin> {
     match source {
-        Source::Srpm(file) => vec![file],
-        Source::Folder { files, .. } => files.iter().collect(),
+        Source::Remote(remote) => Some(Origin { remote: remote.clone(), commit: None }),
+        Source::Srpm(_) | Source::Folder { .. } => None,
     }
+}
+
+/// `a (for b-devel) -> b (for a-devel) -> a`
+fn tell_ring(ring: &[usize], guesses: &[Guess], sources: &[Sources]) -> String {
+    let title = |at: usize| Foreign::new(&sources[at].title).as_str().to_owned();
+    let mut told = String::new();
+    for (at, next) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+        let name = guesses[*at].asks.intersection(&guesses[*next].gives).next();
+        let name = Foreign::new(name.map_or("", String::as_str));
+        told.push_str(&format!("{} (for {}) -> ", title(*at), name.as_str()));
+    }
+    told + &ring.first().map_or_else(String::new, |first| title(*first))
 }

@@ -8,9 +8,12 @@ use serde_json::Value;
 /// More than a list of a hundred thousand packages.
 const LIST_CAP: u64 = 256 << 20;
 
+/// How the ids of projects' repositories begin.
+pub(crate) const OWN_REPOS: &str = "kiln-";
+
 /// The id of a project's repository in locks.
 pub(crate) fn repo_id(project: &str) -> String {
-    format!("kiln-{project}")
+    format!("{OWN_REPOS}{project}")
 }
 
 /// The generation that a list of files stands for.

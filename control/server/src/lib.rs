@@ -8,6 +8,7 @@
 mod api;
 mod bodies;
 mod guard;
+mod hooks;
 mod live;
 mod openapi;
 mod pages;

@@ -10,8 +10,11 @@ use kiln_api as api;
 use kiln_model::{Role, Scope};
 use utoipa::ToSchema;
 
-use crate::api::{accounts, builds, jobs, operating, projects, repositories, uploads};
+use crate::api::{
+    accounts, again, builds, hooks, jobs, operating, projects, repositories, uploads,
+};
 use crate::guard::{Guard, guard};
+use crate::hooks as forges;
 use crate::openapi::Shape;
 use crate::service::App;
 use crate::{live, pages, repos, workers};
@@ -58,7 +61,7 @@ const WORKER: Need = Need::Worker;
 
 /// The whole table.
 pub fn routes() -> Vec<Route> {
-    let of_api = [of_accounts(), of_projects(), of_builds(), of_operating()];
+    let of_api = [of_accounts(), of_projects(), of_builds(), of_hooks(), of_operating()];
     let others = [of_readers(), of_workers(), of_visitors(), of_pages(), of_forms()];
     of_api.into_iter().chain(others).flatten().collect()
 }
@@ -126,6 +129,8 @@ fn of_projects() -> Vec<Route> {
 
 fn of_builds() -> Vec<Route> {
     const OF_PROJECT: &str = "/api/v1/projects/{project}/builds";
+    const PROMOTE: &str = "/api/v1/projects/{project}/promotions";
+    const REBUILD: &str = "/api/v1/projects/{project}/rebuild";
     const ARTIFACT: &str = "/api/v1/jobs/{job}/artifacts/{name}";
     vec![
         post("/api/v1/uploads", BUILD, uploads::begin, "Begin an upload, or go on with one")
@@ -137,6 +142,14 @@ fn of_builds() -> Vec<Route> {
             .project()
             .takes::<api::BuildAsked>()
             .gives::<api::BuildsMade>(),
+        post(PROMOTE, PACKAGER, again::promote, "Take the results of another project's build over")
+            .project()
+            .takes::<api::PromotionAsked>()
+            .gives::<api::Build>(),
+        post(REBUILD, PACKAGER, again::rebuild, "Build anew what was built with some packages")
+            .project()
+            .takes::<api::RebuildAsked>()
+            .gives::<api::Rebuild>(),
         get("/api/v1/builds", ANYONE, builds::list, "The builds that one may see")
             .gives::<api::Page<api::Build>>(),
         get("/api/v1/builds/{build}", READER, builds::show, "A build, perhaps waiting for news")
@@ -155,6 +168,34 @@ fn of_builds() -> Vec<Route> {
             .about(About::Job),
         get("/api/v1/jobs/{job}/lock", READER, jobs::lock, "The lock of a job").about(About::Job),
         get(ARTIFACT, READER, jobs::artifact, "What a job made").about(About::Job),
+    ]
+}
+
+fn of_hooks() -> Vec<Route> {
+    const HOOKS: &str = "/api/v1/projects/{project}/hooks";
+    const HOOK: &str = "/api/v1/projects/{project}/hooks/{id}";
+    const LISTENERS: &str = "/api/v1/projects/{project}/listeners";
+    const LISTENER: &str = "/api/v1/projects/{project}/listeners/{id}";
+    vec![
+        get(HOOKS, MAINTAINER, hooks::list, "The hooks of a project")
+            .project()
+            .gives::<Vec<api::Hook>>(),
+        post(HOOKS, MAINTAINER, hooks::make, "Let a forge have a repository built")
+            .project()
+            .takes::<api::HookAsked>()
+            .gives::<api::Hook>(),
+        delete(HOOK, MAINTAINER, hooks::remove, "Remove a hook").project(),
+        get(LISTENERS, MAINTAINER, hooks::listeners, "Who is told what becomes of jobs")
+            .project()
+            .gives::<Vec<api::Listener>>(),
+        post(LISTENERS, MAINTAINER, hooks::make_listener, "Tell an address what becomes of jobs")
+            .project()
+            .takes::<api::ListenerAsked>()
+            .gives::<api::Listener>(),
+        delete(LISTENER, MAINTAINER, hooks::remove_listener, "Tell an address nothing more")
+            .project(),
+        // Who speaks is known by the signature, which the handler checks.
+        post("/hooks/{name}", ANYONE, forges::hear, "What a forge says").gives::<api::Heard>(),
     ]
 }
 
@@ -201,6 +242,7 @@ fn of_workers() -> Vec<Route> {
         post("/worker/v1/lease", WORKER, workers::lease, "Ask for something to do"),
         post("/worker/v1/renew", WORKER, workers::renew, "Say that one is still at it"),
         post("/worker/v1/resolve", WORKER, workers::resolve, "Turn requirements into locks"),
+        post("/worker/v1/source", WORKER, workers::source, "Hand in a source that was fetched"),
         post("/worker/v1/provide", WORKER, workers::provide, "See that packages are there"),
         post("/worker/v1/stage", WORKER, workers::stage, "Say that a stage ended"),
         post("/worker/v1/finish", WORKER, workers::finish, "Say how an attempt ended"),

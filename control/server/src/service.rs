@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_access::Access;
 use kiln_flow::{Flow, Publisher};
-use kiln_model::{Digest, LeaseKey, Limits};
+use kiln_model::{Digest, LeaseKey, Limits, Outlets};
 use kiln_store::{Caps, Deed, Store};
 
 /// What a service is told by its operator.
@@ -19,6 +19,8 @@ pub struct ServiceSettings {
     pub jobs: u32,
     /// The largest file that can be uploaded, in bytes.
     pub upload_cap: u64,
+    /// Whom the service itself may speak to: those who are told what becomes of jobs.
+    pub notified: Outlets,
 }
 
 /// All that a request may need.

@@ -15,8 +15,8 @@ use kiln_flow::{Event, FlowError};
 use kiln_model::{Digest, Epoch, JobId, LeaseKey, WorkerName};
 use kiln_store::{Ability, NewWorker, StoreError, TicketKind, WorkerRecord, WorkerState};
 use kiln_wire::worker::{
-    Enrol, Enrolled, Finish, LeaseAnswer, LeaseRequest, Provide, Provided, Renew, Renewed,
-    ResolveRequest, Resolved, Source, StageNote, VERSION,
+    Enrol, Enrolled, Fetched, Finish, LeaseAnswer, LeaseRequest, Pinned, Provide, Provided, Renew,
+    Renewed, ResolveRequest, Resolved, StageNote, VERSION,
 };
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
@@ -143,6 +143,20 @@ pub(crate) async fn resolve(
     Ok(Json(resolved))
 }
 
+/// What a worker fetched is checked like what people upload, and becomes the build's source.
+pub(crate) async fn source(
+    State(app): State<App>,
+    Extension(asker): Extension<Asker>,
+    Taken(fetched): Taken<Fetched>,
+) -> Answer<Json<Pinned>> {
+    held(&app, &asker, fetched.key).await?;
+    let pinned = app.flow.pin(&fetched).await;
+    set_aside(&app, &asker, fetched.key, pinned.as_ref().err()).await?;
+    let source = pinned?;
+    app.forget_grants(fetched.key);
+    Ok(Json(Pinned { source }))
+}
+
 pub(crate) async fn provide(
     State(app): State<App>,
     Extension(asker): Extension<Asker>,
@@ -180,14 +194,24 @@ pub(crate) async fn finish(
     let finished = app.flow.finish(asked.key, asked.ending).await;
     app.flow.logs().close(asked.key);
     app.forget_grants(asked.key);
-    if let Err(FlowError::Accept(false_claim)) = &finished {
-        let (name, why) = (worker_of(&asker)?, false_claim.to_string());
-        app.store().set_worker(name, WorkerState::Aside, &why).await?;
-        app.note(&asker.label(), "breach", &asked.key.job.to_string(), &why).await;
-    }
+    set_aside(&app, &asker, asked.key, finished.as_ref().err()).await?;
     finished?;
     app.flow.events().tell(Event::Queued);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whose claim was found false gets nothing more to do.
+async fn set_aside(
+    app: &App,
+    asker: &Asker,
+    key: LeaseKey,
+    error: Option<&FlowError>,
+) -> Answer<()> {
+    let Some(FlowError::Accept(false_claim)) = error else { return Ok(()) };
+    let (name, why) = (worker_of(asker)?, false_claim.to_string());
+    app.store().set_worker(name, WorkerState::Aside, &why).await?;
+    app.note(&asker.label(), "breach", &key.job.to_string(), &why).await;
+    Ok(())
 }
 
 /// A blob that the lease's locks or sources name, and no other.
@@ -272,10 +296,8 @@ async fn granted(app: &App, key: LeaseKey) -> Answer<Arc<BTreeSet<Digest>>> {
             digests.extend(lock.every_package().map(|package| package.digest));
         }
     }
-    match app.store().job(key.job).await?.source {
-        Source::Srpm(file) => drop(digests.insert(file.digest)),
-        Source::Folder { files, .. } => digests.extend(files.iter().map(|file| file.digest)),
-    }
+    let source = app.store().job(key.job).await?.source;
+    digests.extend(source.files().iter().map(|file| file.digest));
     let digests = Arc::new(digests);
     let mut granted = app.granted.lock().unwrap_or_else(PoisonError::into_inner);
     granted.insert(key, Arc::clone(&digests));

@@ -50,6 +50,8 @@ const EXPECTED: &[(&str, May)] = &[
     ("POST /api/v1/uploads", Account),
     ("PUT /api/v1/uploads/{digest}", Account),
     ("POST /api/v1/projects/{project}/builds", Packager),
+    ("POST /api/v1/projects/{project}/promotions", Packager),
+    ("POST /api/v1/projects/{project}/rebuild", Packager),
     ("GET /api/v1/builds", Anyone),
     ("GET /api/v1/builds/{build}", Reader),
     ("POST /api/v1/builds/{build}/cancel", Packager),
@@ -58,6 +60,13 @@ const EXPECTED: &[(&str, May)] = &[
     ("GET /api/v1/jobs/{job}/logs/{name}", Reader),
     ("GET /api/v1/jobs/{job}/lock", Reader),
     ("GET /api/v1/jobs/{job}/artifacts/{name}", Reader),
+    ("GET /api/v1/projects/{project}/hooks", Maintainer),
+    ("POST /api/v1/projects/{project}/hooks", Maintainer),
+    ("DELETE /api/v1/projects/{project}/hooks/{id}", Maintainer),
+    ("GET /api/v1/projects/{project}/listeners", Maintainer),
+    ("POST /api/v1/projects/{project}/listeners", Maintainer),
+    ("DELETE /api/v1/projects/{project}/listeners/{id}", Maintainer),
+    ("POST /hooks/{name}", Anyone),
     ("GET /api/v1/workers", Operator),
     ("POST /api/v1/workers", Operator),
     ("PATCH /api/v1/workers/{name}", Operator),
@@ -74,6 +83,7 @@ const EXPECTED: &[(&str, May)] = &[
     ("POST /worker/v1/lease", Worker),
     ("POST /worker/v1/renew", Worker),
     ("POST /worker/v1/resolve", Worker),
+    ("POST /worker/v1/source", Worker),
     ("POST /worker/v1/provide", Worker),
     ("POST /worker/v1/stage", Worker),
     ("POST /worker/v1/finish", Worker),
@@ -120,8 +130,13 @@ const EXPECTED: &[(&str, May)] = &[
 ];
 
 /// Where who may is still told that something isn't there, or is wrong: what they send is empty.
-const SPECIAL: &[(&str, u16)] =
-    &[("DELETE /api/v1/tokens/{id}", 404), ("POST /tokens/{id}/revoke", 404)];
+const SPECIAL: &[(&str, u16)] = &[
+    ("DELETE /api/v1/tokens/{id}", 404),
+    ("POST /tokens/{id}/revoke", 404),
+    ("DELETE /api/v1/projects/{project}/hooks/{id}", 404),
+    ("DELETE /api/v1/projects/{project}/listeners/{id}", 404),
+    ("POST /hooks/{name}", 404),
+];
 
 /// The status that a project's privacy, a route and an asker make; nothing where who asks may.
 fn refusal(may: May, who: Who, is_public: bool) -> Option<u16> {

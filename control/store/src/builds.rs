@@ -8,6 +8,8 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::database::Write;
 use crate::jobs::{JOB, JSON, record};
+use crate::origin::Origin;
+use crate::outbox::{What, announce};
 use crate::records::{JobRecord, Kept, NewBuild, NewJob, Owner, Submitted};
 use crate::{Store, StoreError};
 
@@ -28,6 +30,10 @@ pub struct BuildRecord {
     pub submitter: Option<UserId>,
     /// Whether it is only tried.
     pub is_scratch: bool,
+    /// The build whose results these are, where nothing was built anew.
+    pub promoted: Option<BuildId>,
+    /// Where its source was fetched from, once it was.
+    pub origin: Option<Origin>,
 }
 
 /// Which builds are asked for: the newest that are older than `before`.
@@ -108,12 +114,8 @@ impl Store {
         let mut lists = digests(of("SELECT DISTINCT files FROM snapshots").await?);
         lists.extend(digests(of("SELECT DISTINCT packages FROM snapshots").await?));
         for row in of("SELECT source FROM builds").await? {
-            match serde_json::from_str(row.get("source")) {
-                Ok(Source::Srpm(file)) => blobs.push(file.digest),
-                Ok(Source::Folder { files, .. }) => {
-                    blobs.extend(files.iter().map(|file| file.digest));
-                }
-                Err(_) => {}
+            if let Ok(source) = serde_json::from_str::<Source>(row.get("source")) {
+                blobs.extend(source.files().iter().map(|file| file.digest));
             }
         }
         let locks = digests(of("SELECT DISTINCT digest FROM locks").await?);
@@ -125,7 +127,7 @@ impl Store {
         let mut write = self.write("forgetting builds").await?;
         let old = "SELECT build FROM jobs WHERE project IS NULL GROUP BY build
                    HAVING COUNT(*) = COUNT(ended_at) AND MAX(ended_at) < $1";
-        for table in ["stages", "locks", "artifacts"] {
+        for table in ["stages", "locks", "artifacts", "outbox"] {
             let jobs = format!("SELECT id FROM jobs WHERE build IN ({old})");
             let text = AssertSqlSafe(format!("DELETE FROM {table} WHERE job IN ({jobs})"));
             write.run(sqlx::query(text).bind(before)).await?;
@@ -147,15 +149,18 @@ pub(crate) async fn submit(
     let project = build.owner.map(|owner| owner.project.0);
     let submitter = build.owner.map(|owner| owner.submitter.0);
     let is_scratch = build.owner.is_some_and(|owner| owner.is_scratch);
-    let text = "INSERT INTO builds (submitted_at, title, source, project, submitter, is_scratch)
-                VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
+    let text = "INSERT INTO builds
+                (submitted_at, title, source, project, submitter, is_scratch, origin, hook)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id";
     let insert = sqlx::query(text)
         .bind(now)
         .bind(&build.title)
         .bind(to_json(&build.source).expect(JSON))
         .bind(project)
         .bind(submitter)
-        .bind(i64::from(is_scratch));
+        .bind(i64::from(is_scratch))
+        .bind(build.origin.as_ref().map(|origin| to_json(origin).expect(JSON)))
+        .bind(build.owner.and_then(|owner| owner.hook));
     let id = BuildId(write.one(insert).await?.get(0));
     if let Some(Owner { project, .. }) = &build.owner {
         begin_share(write, *project).await?;
@@ -211,6 +216,7 @@ async fn queue(
         let text = "INSERT INTO waits (job, waits_for) VALUES ($1, $2)";
         write.run(sqlx::query(text).bind(id.0).bind(cause.0)).await?;
     }
+    announce(write, id, What::Queued, now).await?;
     Ok(id)
 }
 
@@ -230,14 +236,17 @@ async fn is_published(write: &mut Write, cause: JobId) -> Result<bool, StoreErro
 }
 
 fn build_record(row: &AnyRow) -> Result<BuildRecord, StoreError> {
-    let wrong = |_| StoreError::Row { what: "a build", field: "source" };
+    let wrong = |field| StoreError::Row { what: "a build", field };
+    let origin: Option<&str> = row.get("origin");
     Ok(BuildRecord {
         id: BuildId(row.get("id")),
         title: row.get("title"),
-        source: serde_json::from_str(row.get("source")).map_err(wrong)?,
+        source: serde_json::from_str(row.get("source")).map_err(|_| wrong("source"))?,
         submitted_at: row.get("submitted_at"),
         project: row.get::<Option<i64>, _>("project").map(ProjectId),
         submitter: row.get::<Option<i64>, _>("submitter").map(UserId),
         is_scratch: row.get::<i64, _>("is_scratch") != 0,
+        promoted: row.get::<Option<i64>, _>("promoted").map(BuildId),
+        origin: origin.map(serde_json::from_str).transpose().map_err(|_| wrong("origin"))?,
     })
 }

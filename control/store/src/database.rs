@@ -35,9 +35,10 @@ enum Backend {
 }
 
 /// The schema, step by step. What has been released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "builds", include_str!("../migrations/0001_builds.sql")),
     (2, "service", include_str!("../migrations/0002_service.sql")),
+    (10, "doors", include_str!("../migrations/0010_doors.sql")),
 ];
 
 /// How ids are made, in the words of each.

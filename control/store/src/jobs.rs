@@ -9,6 +9,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::database::Write;
+use crate::outbox::{What, announce};
 use crate::records::{Accepted, Artifact, JobRecord, StageRecord};
 use crate::{Store, StoreError};
 
@@ -64,6 +65,10 @@ impl Store {
             .bind(accepted.lock.to_string())
             .bind(id.0);
         write.run(update).await?;
+        let text = "SELECT publishes FROM jobs WHERE id = $1";
+        if write.one(sqlx::query(text).bind(id.0)).await?.get::<i64, _>(0) == 0 {
+            announce(&mut write, id, What::Built, now).await?;
+        }
         write.commit().await
     }
 
@@ -203,7 +208,7 @@ fn step(id: JobId, state: JobState, event: JobEvent) -> Result<JobState, StoreEr
 }
 
 /// That a lease holds its job; stale where it holds nothing.
-async fn alive(write: &mut Write, key: LeaseKey) -> Result<JobState, StoreError> {
+pub(crate) async fn alive(write: &mut Write, key: LeaseKey) -> Result<JobState, StoreError> {
     let (state, epoch) = standing(write, key.job).await?;
     let is_alive = epoch == key.epoch && state == JobState::Leased;
     if is_alive { Ok(state) } else { Err(StoreError::Stale(key)) }
@@ -235,6 +240,7 @@ pub(crate) async fn lease(
         .bind(until)
         .bind(id.0);
     write.run(update).await?;
+    announce(write, id, What::Began, now).await?;
     Ok(key)
 }
 
@@ -264,7 +270,9 @@ pub(crate) async fn end(
     let report = report.map(|report| to_json(report).expect(JSON));
     let update = sqlx::query(text).bind(state.word()).bind(now).bind(report).bind(id.0);
     write.run(update).await?;
-    Ok(())
+    let is_cancelled = state == JobState::Cancelled;
+    let what = if is_cancelled { What::Cancelled } else { What::Failed };
+    announce(write, id, what, now).await
 }
 
 /// Ends the jobs that wait for one that will never be published, and those that wait for them.
@@ -362,7 +370,13 @@ mod tests {
             priority: 0,
             waits_for: Vec::new(),
         };
-        NewBuild { title: "x".to_owned(), source: Source::Srpm(file), jobs: vec![job], owner: None }
+        NewBuild {
+            title: "x".to_owned(),
+            source: Source::Srpm(file),
+            jobs: vec![job],
+            owner: None,
+            origin: None,
+        }
     }
 
     fn accepted(key: LeaseKey) -> Accepted {

@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 
 use crate::database::Write;
 use crate::jobs::{end, end_followers};
+use crate::outbox::{What, announce};
 use crate::{Store, StoreError};
 
 /// A snapshot to be published.
@@ -95,6 +96,7 @@ impl Store {
             let text = "UPDATE jobs SET snapshot = $1 WHERE id = $2 AND state = 'built'";
             write.run(sqlx::query(text).bind(number).bind(job.0)).await?;
             release(&mut write, *job).await?;
+            announce(&mut write, *job, What::Published, now).await?;
         }
         write.commit().await?;
         Ok(number)

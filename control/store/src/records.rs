@@ -4,6 +4,8 @@ use kiln_model::{
 };
 use kiln_wire::worker::{Settings, Source};
 
+use crate::origin::Origin;
+
 /// A build to be stored.
 #[derive(Debug, Clone)]
 pub struct NewBuild {
@@ -15,6 +17,8 @@ pub struct NewBuild {
     pub jobs: Vec<NewJob>,
     /// Whose it is; nobody's where it is built on one's own machine.
     pub owner: Option<Owner>,
+    /// Where its source is from, if it isn't from whoever submits it.
+    pub origin: Option<Origin>,
 }
 
 /// Whose a build is.
@@ -26,6 +30,8 @@ pub struct Owner {
     pub submitter: UserId,
     /// Whether it is only tried: nothing of it is published.
     pub is_scratch: bool,
+    /// The hook by which it came.
+    pub hook: Option<i64>,
 }
 
 /// A job to be stored.

@@ -108,6 +108,7 @@ impl Arena {
             cpus: Vec::new(),
             address_space: None,
             keep: Vec::new(),
+            door: None,
             without: Vec::new(),
         }
     }

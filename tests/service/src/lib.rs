@@ -3,6 +3,8 @@
 //!
 //! Zone: tests.
 
+mod forge;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use anyhow::{Context, Result, bail, ensure};
 use kiln_kit::{Ground, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+pub use forge::{Forge, Heard};
 
 /// The target of the trial distribution.
 pub const TARGET: &str = "trial-13-x86_64";
@@ -30,6 +34,8 @@ pub struct Service {
     /// Where it listens.
     pub url: String,
     workers: u32,
+    /// What 'kiln up' is told besides.
+    options: Vec<String>,
     process: Option<Child>,
 }
 
@@ -39,8 +45,24 @@ impl Service {
         Self::start_with(built, ground, trial, 2)
     }
 
+    /// As [`Service::start`], with more options of `kiln up`.
+    pub fn start_as(built: &Path, ground: Ground, trial: &Trial, options: &[&str]) -> Result<Self> {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Self::begin(built, ground, trial, 2, options)
+    }
+
     /// As [`Service::start`], with so many attempts at once on its own host; none for 0.
     pub fn start_with(built: &Path, ground: Ground, trial: &Trial, workers: u32) -> Result<Self> {
+        Self::begin(built, ground, trial, workers, Vec::new())
+    }
+
+    fn begin(
+        built: &Path,
+        ground: Ground,
+        trial: &Trial,
+        workers: u32,
+        options: Vec<String>,
+    ) -> Result<Self> {
         let kiln = ground.program(built)?;
         let data = ground.own_folder("service")?;
         let targets = data.join("config/targets");
@@ -51,7 +73,7 @@ impl Service {
         let linked = link.arg("-s").arg(&trial.target).arg(name).status()?;
         ensure!(linked.success(), "linking the target");
         let url = String::new();
-        let mut service = Self { ground, kiln, data, url, workers, process: None };
+        let mut service = Self { ground, kiln, data, url, workers, options, process: None };
         let ticket = service.up()?.context("a new service prints a ticket")?;
         let url = service.url.clone();
         service.say(&["login", &url, "--user", "ann", "--ticket", &ticket], PASSWORD)?;
@@ -67,6 +89,7 @@ impl Service {
         let mut child = self
             .command()
             .args(["up", "--listen", &listen, "--workers", &self.workers.to_string()])
+            .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -196,6 +219,18 @@ impl Service {
         Ok(folder)
     }
 
+    /// As [`Service::spec`], with `%dist` in its release, and asking for something.
+    pub fn spec_that_needs(&self, name: &str, needs: &[&str], build: &str) -> Result<PathBuf> {
+        let folder = self.spec(name, 1, build)?;
+        let needs: String = needs.iter().map(|need| format!("BuildRequires: {need}\\n")).collect();
+        let change = format!("s/^Release:.*/Release: 1%{{?dist}}\\n{needs}/");
+        let spec = folder.join(format!("{name}.spec"));
+        let mut sed = self.ground.command(Path::new("sed"));
+        let changed = sed.args(["-i", &change]).arg(&spec).status()?;
+        ensure!(changed.success(), "changing {}", spec.display());
+        Ok(folder)
+    }
+
     /// Submits a folder and waits; the only job, as JSON.
     pub fn build(&self, project: &str, folder: &Path) -> Result<Value> {
         let folder = folder.to_str().context("a path")?;
@@ -216,6 +251,31 @@ impl Service {
         let text = String::from_utf8_lossy(&curl.wait_with_output()?.stdout).into_owned();
         let (answer, status) = text.rsplit_once('\n').context("a status")?;
         Ok((status.parse()?, serde_json::from_str(answer).unwrap_or(Value::Null)))
+    }
+
+    /// As [`Service::json`], with a line on standard input.
+    pub fn json_of(&self, arguments: &[&str], line: &str) -> Result<Value> {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        child.stdin.take().context("its input")?.write_all(format!("{line}\n").as_bytes())?;
+        let output = child.wait_with_output()?;
+        ensure!(output.status.success(), "{arguments:?} failed");
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Posts a body with these fields to an address of the service, as anybody.
+    pub fn post(&self, url: &str, fields: &[(&str, &str)], body: &[u8]) -> Result<(u16, String)> {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--data-binary", "@-", "-w", "\n%{http_code}"]);
+        for (name, value) in fields {
+            curl.arg("-H").arg(format!("{name}: {value}"));
+        }
+        let mut curl = curl.arg(url).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        curl.stdin.take().context("its input")?.write_all(body)?;
+        let text = String::from_utf8_lossy(&curl.wait_with_output()?.stdout).into_owned();
+        let (answer, status) = text.rsplit_once('\n').context("a status")?;
+        Ok((status.parse()?, answer.to_owned()))
     }
 
     /// The ground that it stands on.

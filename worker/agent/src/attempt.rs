@@ -1,8 +1,11 @@
 //! One attempt at one job. [`Attempt::run`] is the order of the work; everything below it is how.
+//! Sources that lie elsewhere come first: see `attempt/fetching.rs`.
+
+mod fetching;
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use kiln_cas::Cas;
@@ -39,6 +42,7 @@ pub struct Agent {
     launcher: Launcher,
     cas: Cas,
     layers: Layers,
+    authorities: Vec<PathBuf>,
 }
 
 /// What an agent needs.
@@ -50,13 +54,16 @@ pub struct AgentSettings {
     pub cas: Cas,
     /// Where layers and scratch space are.
     pub folders: Folders,
+    /// Files with certificates of authorities that servers of sources are believed by, besides
+    /// those of this host.
+    pub authorities: Vec<PathBuf>,
 }
 
 impl Agent {
     /// An agent over these folders.
     pub fn open(settings: AgentSettings) -> Result<Self, LayerError> {
-        let AgentSettings { launcher, cas, folders } = settings;
-        Ok(Self { launcher, cas, layers: Layers::open(&folders.layers())? })
+        let AgentSettings { launcher, cas, folders, authorities } = settings;
+        Ok(Self { launcher, cas, layers: Layers::open(&folders.layers())?, authorities })
     }
 
     /// Runs the attempt that a lease stands for. Nothing of it is left in the slot afterwards;
@@ -69,13 +76,25 @@ impl Agent {
         cancel: &Cancel,
         keep: Option<&Path>,
     ) -> Ending {
-        let mut attempt = self.attempt(lease, slot, control, cancel);
-        attempt.keep = keep;
-        match attempt.run() {
+        match self.try_run(lease, slot, control, cancel, keep) {
             Ok(claim) => Ending::Built(claim),
             Err(AttemptError::Cancelled) => Ending::Cancelled,
             Err(error) => Ending::Failed(error.report()),
         }
+    }
+
+    fn try_run(
+        &self,
+        lease: &Lease,
+        slot: &Slot,
+        control: &dyn Control,
+        cancel: &Cancel,
+        keep: Option<&Path>,
+    ) -> Result<Claim, AttemptError> {
+        let fetched = fetching::at_hand(self.attempt(lease, slot, control, cancel))?;
+        let mut attempt = self.attempt(fetched.as_ref().unwrap_or(lease), slot, control, cancel);
+        attempt.keep = keep;
+        attempt.run()
     }
 
     /// Makes the buildroot of a lease, unpacks the source package there and opens a shell in it;
@@ -140,7 +159,8 @@ impl Agent {
             limits: &lease.limits,
             cpus: cpus_for(slot.number, lease.settings.jobs),
         };
-        Attempt { lease, jails, layers: &self.layers, rpm: RpmVersion::of(""), keep: None }
+        let (layers, authorities) = (&self.layers, &self.authorities[..]);
+        Attempt { lease, jails, layers, authorities, rpm: RpmVersion::of(""), keep: None }
     }
 }
 
@@ -166,6 +186,8 @@ struct Attempt<'a> {
     lease: &'a Lease,
     jails: Jails<'a>,
     layers: &'a Layers,
+    /// Believed besides those of this host, where sources are fetched.
+    authorities: &'a [PathBuf],
     rpm: RpmVersion,
     /// Where the buildroot of the build itself is kept.
     keep: Option<&'a Path>,
@@ -313,6 +335,10 @@ impl Attempt<'_> {
             Source::Folder { spec, files } => {
                 let files = files.iter().map(|file| (file.name.as_str(), file.digest));
                 (files.collect(), vec![make(&Spec::Given(spec))])
+            }
+            Source::Remote(_) => {
+                let what = "only a whole build fetches its sources".to_owned();
+                return Err(AttemptError::Source { what, fault: Fault::Caller });
             }
         };
         let wanted = self.rpmbuild_jail("prepare", base, steps, "SRPMS", ".src.rpm");
@@ -508,6 +534,7 @@ impl Attempt<'_> {
             address_space: None,
             keep: Vec::new(),
             begin_with: None,
+            way: None,
             log: LogKind::Build,
             doing: "building the package",
             fault: Fault::Package,

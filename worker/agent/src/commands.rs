@@ -137,6 +137,18 @@ pub(crate) fn make_source(spec: &Spec<'_>, settings: &Settings, has_changelog: b
     step(argv, environment_for(settings, has_changelog))
 }
 
+/// Writes a spec with all its macros expanded to a file.
+pub(crate) fn expand(spec: &str, settings: &Settings, to: &str) -> Step {
+    // A shell for the sake of its `>` alone: what it runs and where to are arguments.
+    let script = "to=$1; shift; exec \"$@\" >\"$to\"";
+    let mut argv =
+        ["/bin/sh", "-c", script, "sh", to, "/usr/bin/rpmspec", "-P"].map(str::to_owned).to_vec();
+    argv.extend(rpmbuild("", settings).split_off(2));
+    argv.extend(["--define".to_owned(), format!("_sourcedir {INPUT}")]);
+    argv.push(Spec::Given(spec).path());
+    step(argv, environment(settings))
+}
+
 /// Asks a package that says so at build time what else it needs. Code 11 means: this much more.
 pub(crate) fn ask_for_more(spec: &str, settings: &Settings, has_changelog: bool) -> Step {
     let mut argv = rpmbuild("-br", settings);

@@ -1,5 +1,5 @@
 use kiln_model::{LeaseKey, LockedPackage, Report, Stage};
-use kiln_wire::worker::{ClaimedArtifact, ResolveRequest, Resolved, StageEnded};
+use kiln_wire::worker::{ClaimedArtifact, Fetched, ResolveRequest, Resolved, Source, StageEnded};
 
 /// Which log a piece belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub trait Control: Send + Sync {
 
     /// Hands an artifact over; its bytes are in the worker's store.
     fn deliver(&self, key: LeaseKey, artifact: &ClaimedArtifact) -> Result<(), Report>;
+
+    /// Says what was fetched, which was handed over: what the build is of from now on, whose files
+    /// are in the worker's store.
+    fn pin(&self, fetched: &Fetched) -> Result<Source, Report>;
 
     /// A stage begins.
     fn stage_began(&self, key: LeaseKey, stage: Stage);

@@ -62,6 +62,17 @@ pub enum AttemptError {
     /// rpmbuild said that it went well, and something is missing or one too many.
     #[error("{0}")]
     Unexpected(String),
+    /// Sources could not be fetched, or are not what they should be.
+    #[error("{what}")]
+    Source {
+        /// What is wrong.
+        what: String,
+        /// Whose fault that is.
+        fault: Fault,
+    },
+    /// A program that fetches wanted to speak to a host that it may not.
+    #[error("sources may not be fetched from {}", .0.join(", "))]
+    Outlet(Vec<String>),
     /// The layers below a kept buildroot were collected.
     #[error("layers of the kept buildroot are gone")]
     Unkept,
@@ -96,9 +107,9 @@ fn told(exit: &StepExit) -> String {
 impl Faulty for AttemptError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Cancelled | Self::Unkept => Fault::Caller,
+            Self::Cancelled | Self::Unkept | Self::Outlet(_) => Fault::Caller,
             Self::Control(report) => report.fault,
-            Self::Step { fault, .. } => *fault,
+            Self::Step { fault, .. } | Self::Source { fault, .. } => *fault,
             Self::Limit(_)
             | Self::Result { .. }
             | Self::Stranger { .. }
@@ -119,6 +130,9 @@ impl Faulty for AttemptError {
             Self::Cas(error) => error.hint(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some disk space; 'kiln cache gc' removes what no lock needs".to_owned())
+            }
+            Self::Outlet(_) => {
+                Some("an operator allows hosts with 'kiln up --source-host'".to_owned())
             }
             Self::Unkept => Some("build it again with --keep-root".to_owned()),
             _ => None,

@@ -10,10 +10,11 @@ use kiln_cas::{Cas, Inserter};
 use kiln_jail::{
     Cancel, Collect, End, Event, Launcher, Mount, Outcome, Plan, Run, Step, StepEnded, StepExit,
 };
-use kiln_model::{Fault, LeaseKey, Limits};
+use kiln_model::{Fault, LeaseKey, Limits, Outlets};
 use kiln_wire::worker::ClaimedArtifact;
 
 use crate::control::{Control, LogKind};
+use crate::door::Door;
 use crate::error::{AttemptError, io_error};
 use crate::kept;
 use crate::slot::Slot;
@@ -46,10 +47,22 @@ pub(crate) struct Wanted {
     pub(crate) keep: Vec<String>,
     /// A writable layer that an earlier jail left, to be worked on: its name and where it is.
     pub(crate) begin_with: Option<(String, PathBuf)>,
+    /// The only way out of it, if it has one.
+    pub(crate) way: Option<Way>,
     pub(crate) log: LogKind,
     /// What is being done, for messages; and whose fault a failure of a step is.
     pub(crate) doing: &'static str,
     pub(crate) fault: Fault,
+}
+
+/// A way out of a jail, and how far it leads.
+pub(crate) struct Way {
+    /// The port of its loopback.
+    pub(crate) port: u16,
+    /// Whom may be spoken to.
+    pub(crate) outlets: Outlets,
+    /// The most bytes that may come in.
+    pub(crate) bytes: u64,
 }
 
 /// What came of a jail.
@@ -87,11 +100,11 @@ impl Jails<'_> {
         terminal: Option<&dyn Fn(OwnedFd)>,
     ) -> Result<Ran, AttemptError> {
         let plan = self.plan(&wanted)?;
-        let mut results =
-            Results { jails: self, log: wanted.log, open: None, ..Results::new(self) };
+        let mut results = Results::new(self, &wanted);
         let outcome =
             self.launcher.run(&plan, self.cancel, &mut |event| results.take(event, terminal));
-        let Results { files, refused, .. } = results;
+        let Results { files, refused, door, .. } = results;
+        let denied = door.map_or_else(Vec::new, |door| door.refused());
         if wanted.keep.is_empty() {
             // Its content is gone; what is left are folders of our own.
             fs::remove_dir_all(&plan.folder).map_err(io_error("removing", &plan.folder))?;
@@ -101,7 +114,12 @@ impl Jails<'_> {
             Err(_) if self.cancel.is_cancelled() => return Err(AttemptError::Cancelled),
             outcome => outcome?,
         };
-        self.judge(&wanted, &outcome)?;
+        match self.judge(&wanted, &outcome) {
+            Err(AttemptError::Step { .. }) if !denied.is_empty() => {
+                return Err(AttemptError::Outlet(denied));
+            }
+            judged => judged?,
+        }
         Ok(Ran { folder: plan.folder, files, refused, steps: outcome.steps })
     }
 
@@ -126,6 +144,7 @@ impl Jails<'_> {
             cpus: self.cpus.clone(),
             address_space: wanted.address_space,
             keep: wanted.keep.clone(),
+            door: wanted.way.as_ref().map(|way| way.port),
             without: Vec::new(),
         })
     }
@@ -175,14 +194,24 @@ fn program_of(step: &Step) -> String {
 struct Results<'a> {
     jails: &'a Jails<'a>,
     log: LogKind,
+    way: Option<&'a Way>,
+    door: Option<Door>,
     open: Option<(usize, String, Inserter<'a>)>,
     files: Vec<(usize, ClaimedArtifact)>,
     refused: Vec<String>,
 }
 
 impl<'a> Results<'a> {
-    fn new(jails: &'a Jails<'a>) -> Self {
-        Self { jails, log: LogKind::Build, open: None, files: Vec::new(), refused: Vec::new() }
+    fn new(jails: &'a Jails<'a>, wanted: &'a Wanted) -> Self {
+        Self {
+            jails,
+            log: wanted.log,
+            way: wanted.way.as_ref(),
+            door: None,
+            open: None,
+            files: Vec::new(),
+            refused: Vec::new(),
+        }
     }
 
     fn take(&mut self, event: Event<'_>, terminal: Option<&dyn Fn(OwnedFd)>) -> io::Result<()> {
@@ -207,6 +236,11 @@ impl<'a> Results<'a> {
             Event::Terminal(descriptor) => {
                 if let Some(take) = terminal {
                     take(descriptor);
+                }
+            }
+            Event::Door(listener) => {
+                if let Some(way) = self.way {
+                    self.door = Some(Door::open(listener, way.outlets.clone(), way.bytes));
                 }
             }
             Event::StepEnded(_) => {}

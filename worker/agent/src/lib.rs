@@ -8,6 +8,7 @@
 mod attempt;
 mod commands;
 mod control;
+mod door;
 mod error;
 mod folders;
 mod jails;

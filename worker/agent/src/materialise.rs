@@ -190,6 +190,7 @@ impl Materialiser<'_> {
             address_space: None,
             keep: vec![NEW.to_owned()],
             begin_with: None,
+            way: None,
             log: LogKind::Root,
             doing,
             fault: Fault::Package,

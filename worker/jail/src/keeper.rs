@@ -184,8 +184,9 @@ impl Keeper {
         else {
             return Ok(Passed::End);
         };
-        if let (FromKeeper::Terminal, Some(terminal)) = (&message, &receiver.descriptor) {
-            terminal::send(self.control.as_fd(), terminal.as_fd())?;
+        let comes_along = matches!(message, FromKeeper::Terminal | FromKeeper::Door);
+        if let (true, Some(descriptor)) = (comes_along, &receiver.descriptor) {
+            terminal::send(self.control.as_fd(), &message, descriptor.as_fd())?;
             return Ok(Passed::Good);
         }
         self.say(&message)?;

@@ -39,6 +39,8 @@ pub enum Event<'a> {
     StepEnded(&'a StepEnded),
     /// The guest has a terminal; this is our end.
     Terminal(OwnedFd),
+    /// The jail has a door; this listens at it.
+    Door(OwnedFd),
     /// A file begins. Its name is made of the characters of package names and is no path.
     File(&'a FileHead),
     /// Bytes of that file; together as many as its head said.
@@ -364,6 +366,11 @@ impl Run<'_> {
             FromKeeper::Terminal => {
                 if let Some(terminal) = descriptor {
                     (self.on)(Event::Terminal(terminal)).map_err(failed("taking a terminal"))?;
+                }
+            }
+            FromKeeper::Door => {
+                if let Some(door) = descriptor {
+                    (self.on)(Event::Door(door)).map_err(failed("taking a door"))?;
                 }
             }
             FromKeeper::Ended => return Ok(true),

@@ -76,6 +76,9 @@ fn enter(plan: &Plan, status: &mut UnixStream, log: &OwnedFd) -> Result<(), Setu
         )
         .doing(|| "opening a socket".to_owned())?;
         sys::bring_loopback_up(&socket).doing(|| "bringing the loopback up".to_owned())?;
+        if let Some(port) = plan.door {
+            open_door(port, status)?;
+        }
     }
     take_cpus(&plan.cpus)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
@@ -88,6 +91,14 @@ fn enter(plan: &Plan, status: &mut UnixStream, log: &OwnedFd) -> Result<(), Setu
         std::mem::forget(outside);
     }
     Ok(())
+}
+
+/// Listens on this jail's own loopback, and hands that to the launcher. A socket stays in the
+/// network in which it was made: what is taken from it there comes from in here and nowhere else.
+fn open_door(port: u16, status: &UnixStream) -> Result<(), SetupError> {
+    let door = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port))
+        .doing(|| "listening at the door".to_owned())?;
+    terminal::send(status.as_fd(), &FromKeeper::Door, door.as_fd())
 }
 
 /// The kernel sends SIGKILL here when the keeper dies; a change of user takes that back, so it

@@ -36,6 +36,11 @@ pub struct Plan {
     pub address_space: Option<u64>,
     /// Names in `folder` that outlive the jail; everything else there is removed.
     pub keep: Vec<String>,
+    /// A port of the jail's own loopback at which the launcher's side listens: the only way out
+    /// that a guest has, and who answers there decides how far it leads. No way where there is no
+    /// port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub door: Option<u16>,
     /// Barriers that are left out, to show that a test can see them missing. Refused by every
     /// keeper but the contest's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -239,6 +244,7 @@ impl Plan {
             cpus: Vec::new(),
             address_space: None,
             keep: Vec::new(),
+            door: None,
             without: Vec::new(),
         }
     }
@@ -341,6 +347,7 @@ mod tests {
             cpus: vec![0, 1],
             address_space: None,
             keep: Vec::new(),
+            door: None,
             without: Vec::new(),
         }
     }

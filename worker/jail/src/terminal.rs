@@ -29,21 +29,25 @@ pub(crate) fn open(status: BorrowedFd<'_>) -> Result<(), SetupError> {
     rustix::stdio::dup2_stdin(&guests).doing(|| "setting standard input".to_owned())?;
     rustix::stdio::dup2_stdout(&guests).doing(|| "setting standard output".to_owned())?;
     rustix::stdio::dup2_stderr(&guests).doing(|| "setting standard error".to_owned())?;
-    send(status, ours.as_fd())
+    send(status, &FromKeeper::Terminal, ours.as_fd())
 }
 
-/// Sends the message that a terminal comes, with the terminal.
-pub(crate) fn send(to: BorrowedFd<'_>, terminal: BorrowedFd<'_>) -> Result<(), SetupError> {
+/// Sends the message that a descriptor comes, with the descriptor.
+pub(crate) fn send(
+    to: BorrowedFd<'_>,
+    what: &FromKeeper,
+    descriptor: BorrowedFd<'_>,
+) -> Result<(), SetupError> {
     let mut message = Vec::new();
-    frame::write_message(&mut message, &FromKeeper::Terminal)
+    frame::write_message(&mut message, what)
         .map_err(|error| SetupError::new(error, std::io::ErrorKind::InvalidData))?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [terminal];
+    let descriptors = [descriptor];
     control.push(SendAncillaryMessage::ScmRights(&descriptors));
     sendmsg(to, &[IoSlice::new(&message)], &mut control, SendFlags::empty())
         .map(drop)
-        .doing(|| "sending the terminal".to_owned())
+        .doing(|| "sending a descriptor".to_owned())
 }
 
 /// Reads from a stream between launcher, keeper and pid 1, and keeps a descriptor that came along.

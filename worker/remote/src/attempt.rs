@@ -9,7 +9,8 @@ use kiln_agent::{Control, LogKind};
 use kiln_cas::Cas;
 use kiln_model::{Digest, LeaseKey, Lock, LockedPackage, Report, Stage};
 use kiln_wire::worker::{
-    ClaimedArtifact, Provide, Provided, ResolveRequest, Resolved, Source, StageEnded, StageNote,
+    ClaimedArtifact, Fetched, Pinned, Provide, Provided, ResolveRequest, Resolved, Source,
+    StageEnded, StageNote,
 };
 use tokio::runtime::Handle;
 
@@ -44,11 +45,7 @@ impl<'a> Remote<'a> {
 
     /// Fetches what is to be built.
     pub(crate) fn fetch_sources(&self, source: &Source) -> Result<(), LinkError> {
-        let files = match source {
-            Source::Srpm(file) => std::slice::from_ref(file),
-            Source::Folder { files, .. } => &files[..],
-        };
-        let wanted = files.iter().map(|file| (file.digest, file.size));
+        let wanted = source.files().iter().map(|file| (file.digest, file.size));
         self.runtime.block_on(self.fetch_all(wanted.collect()))
     }
 
@@ -105,6 +102,14 @@ impl Control for Remote<'_> {
         let ClaimedArtifact { digest, size, .. } = artifact;
         let handed = self.link.deliver(self.cas, key, digest, *size);
         self.runtime.block_on(handed).map_err(|error| error.report())
+    }
+
+    fn pin(&self, fetched: &Fetched) -> Result<Source, Report> {
+        let asked = self.link.insist("/worker/v1/source", fetched);
+        let pinned: Pinned = self.runtime.block_on(asked).map_err(|error| error.report())?;
+        // Another attempt may have been faster: then it is what that one fetched.
+        self.fetch_sources(&pinned.source).map_err(|error| error.report())?;
+        Ok(pinned.source)
     }
 
     fn stage_began(&self, _: LeaseKey, stage: Stage) {

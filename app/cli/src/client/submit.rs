@@ -15,7 +15,7 @@ use tokio::io::AsyncSeekExt as _;
 use super::Client;
 use super::builds::{follow_log, standing};
 use crate::failure::{Failure, doing};
-use crate::sources;
+use crate::{elsewhere, sources};
 
 /// How often an upload that breaks is gone on with.
 const TRIES: u32 = 5;
@@ -38,6 +38,11 @@ pub(crate) struct ServiceOptions {
     /// Wait, and show the log as it grows
     #[arg(long, conflicts_with_all = ["local", "json"])]
     follow: bool,
+
+    /// Several, in the order that their BuildRequires imply, as far as that can be guessed; each
+    /// sees those that it waits for
+    #[arg(long, conflicts_with_all = ["local", "chain", "scratch"])]
+    ordered: bool,
 
     /// Begin only when nothing else can be begun
     #[arg(long, conflicts_with = "local")]
@@ -67,6 +72,10 @@ pub(crate) fn run(asked: Asked, paths: &[PathBuf]) -> Result<ExitCode, Failure> 
     let cas = Cas::open(folder.path())?;
     let mut given = Vec::new();
     for path in paths {
+        if let Some(elsewhere) = elsewhere::find(path) {
+            given.push(elsewhere?);
+            continue;
+        }
         let sources::Given { title, source } = sources::take(path, &cas)?;
         given.push(upload(&client, &cas, title, &source)?);
     }
@@ -75,6 +84,7 @@ pub(crate) fn run(asked: Asked, paths: &[PathBuf]) -> Result<ExitCode, Failure> 
         targets: asked.targets.clone(),
         scratch: asked.options.scratch,
         chain: asked.chain,
+        ordered: asked.options.ordered,
         background: asked.options.background,
         priority: 0,
         profile: asked.profile.clone(),
@@ -105,15 +115,16 @@ pub(crate) fn run(asked: Asked, paths: &[PathBuf]) -> Result<ExitCode, Failure> 
 }
 
 fn upload(client: &Client, cas: &Cas, title: String, source: &Source) -> Result<Given, Failure> {
-    let (spec, files) = match source {
-        Source::Srpm(file) => (None, std::slice::from_ref(file)),
-        Source::Folder { spec, files } => (Some(spec.clone()), &files[..]),
+    let spec = match source {
+        Source::Folder { spec, .. } => Some(spec.clone()),
+        Source::Srpm(_) | Source::Remote(_) => None,
     };
+    let files = source.files();
     for file in files {
         send(client, cas, file)?;
     }
     let files = files.iter().map(|file| (file.name.clone(), file.digest.to_string())).collect();
-    Ok(Given { title, spec, files })
+    Ok(Given { title, spec, files, ..Given::default() })
 }
 
 /// Sends what the service lacks of a file; where it breaks, goes on there.

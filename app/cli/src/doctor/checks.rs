@@ -241,6 +241,7 @@ fn try_jail(folders: &Folders) -> Result<u128, String> {
         cpus: Vec::new(),
         address_space: None,
         keep: Vec::new(),
+        door: None,
         without: Vec::new(),
     };
     let own = env::current_exe().map_err(|error| told(&error))?;

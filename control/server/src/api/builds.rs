@@ -5,11 +5,12 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use kiln_access::Need;
 use kiln_api::{Build, BuildAsked, BuildsMade, Given, Page};
-use kiln_flow::{Event, Order, Sources};
-use kiln_model::{BuildId, Digest, JobState, ProjectId, Role, Scope, TargetName};
+use kiln_flow::{Event, Order, Sequence, Sources};
+use kiln_model::{BuildId, Digest, JobState, Permit, ProjectId, Role, Scope, TargetName};
+use kiln_parse::remote;
 use kiln_parse::rpmfile::Facts;
 use kiln_store::{BuildRecord, BuildsAsked};
-use kiln_wire::worker::{Source, SourceFile};
+use kiln_wire::worker::{Remote, Source, SourceFile};
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -57,10 +58,11 @@ pub(crate) async fn submit(
     words::check(&asked.macros, &asked.with, &asked.without)?;
     let order = Order {
         submitter: asker.user()?,
+        hook: None,
         sources,
         targets: asked.targets.iter().map(target).collect::<Answer<_>>()?,
         is_scratch: asked.scratch,
-        is_chain: asked.chain,
+        sequence: sequence_of(&asked)?,
         is_background: asked.background,
         priority: asked.priority.clamp(-1000, 1000),
         profile: asked.profile,
@@ -79,6 +81,15 @@ pub(crate) async fn submit(
         builds.push(views::build(&app, &record).await?);
     }
     Ok((StatusCode::CREATED, Json(BuildsMade { builds })))
+}
+
+fn sequence_of(asked: &BuildAsked) -> Answer<Sequence> {
+    match (asked.chain, asked.ordered) {
+        (true, true) => Err(Refused::wrong("a chain has an order already")),
+        (true, false) => Ok(Sequence::Chain),
+        (false, true) => Ok(Sequence::Implied),
+        (false, false) => Ok(Sequence::Any),
+    }
 }
 
 pub(crate) async fn list(
@@ -181,6 +192,10 @@ fn sources(app: &App, given: &Given) -> Answer<Sources> {
     if title.is_empty() || !words::is_line(title, 200) {
         return Err(Refused::wrong("a title is a short line of text"));
     }
+    if let Some(remote) = remote_of(given)? {
+        may_be_fetched(app, &remote)?;
+        return Ok(Sources { title: title.to_owned(), source: Source::Remote(remote) });
+    }
     let mut files = Vec::new();
     for (name, digest) in &given.files {
         let is_plain = !name.is_empty()
@@ -213,4 +228,43 @@ fn sources(app: &App, given: &Given) -> Answer<Sources> {
         (None, _) => return Err(Refused::wrong("a source package is one file")),
     };
     Ok(Sources { title: title.to_owned(), source })
+}
+
+/// What is to be fetched, where that is what is given.
+fn remote_of(given: &Given) -> Answer<Option<Remote>> {
+    let has_files = !given.files.is_empty() || given.spec.is_some();
+    let remote = match (&given.git, &given.address) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => return Err(Refused::wrong("git or an address, not both")),
+        _ if has_files => return Err(Refused::wrong("files, or where to fetch them: not both")),
+        (Some(git), None) => {
+            let reference = git.reference.clone().unwrap_or_else(|| "HEAD".to_owned());
+            remote::check_reference(&reference).map_err(Refused::wrong)?;
+            let folder = git.folder.clone().filter(|folder| !folder.is_empty());
+            folder.as_deref().map_or(Ok(()), remote::check_folder).map_err(Refused::wrong)?;
+            Remote::Git { url: git.url.clone(), reference, folder }
+        }
+        (None, Some(address)) => {
+            let digest = address.digest.as_deref().map(str::parse).transpose();
+            let digest = digest.map_err(|error: kiln_model::DigestError| Refused::wrong(error))?;
+            Remote::Srpm { url: address.url.clone(), digest }
+        }
+    };
+    Ok(Some(remote))
+}
+
+/// The jail's door says so too; here it is said before anybody waits for it.
+pub(super) fn may_be_fetched(app: &App, remote: &Remote) -> Answer<()> {
+    let (Remote::Git { url, .. } | Remote::Srpm { url, .. }) = remote;
+    let parts = remote::url(url).map_err(Refused::wrong)?;
+    let outlets = &app.flow.fetching().outlets;
+    match outlets.permit(parts.is_plain, parts.host, parts.port) {
+        Permit::No => {
+            let host = kiln_model::Foreign::new(parts.host);
+            let error = format!("sources may not be fetched from {host}, or not like that");
+            Err(Refused::wrong(error)
+                .with_hint("an operator allows hosts: 'kiln up --source-host'"))
+        }
+        Permit::Public | Permit::Any => Ok(()),
+    }
 }

@@ -1,7 +1,9 @@
 //! `/api/v1`, a file for each thing.
 
 pub(crate) mod accounts;
+pub(crate) mod again;
 pub(crate) mod builds;
+pub(crate) mod hooks;
 pub(crate) mod jobs;
 pub(crate) mod operating;
 pub(crate) mod projects;

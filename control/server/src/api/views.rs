@@ -1,8 +1,9 @@
 //! Records of the store as clients see them.
 
-use kiln_api::{Artifact, Build, Job, Member, Project, Repo, Stage, Wait};
+use kiln_api::{Artifact, Build, Job, Member, Origin, Project, Repo, Stage, Wait};
 use kiln_model::JobState;
 use kiln_store::{BuildRecord, JobRecord, ProjectRecord};
+use kiln_wire::worker::Remote;
 
 use crate::guard::Asker;
 use crate::problem::Answer;
@@ -60,8 +61,19 @@ pub(crate) async fn build(app: &App, record: &BuildRecord) -> Answer<Build> {
         submitter: submitter.unwrap_or_default(),
         submitted_at: record.submitted_at,
         scratch: record.is_scratch,
+        promoted: record.promoted.map(|build| build.0),
+        origin: record.origin.as_ref().map(origin),
         jobs,
     })
+}
+
+fn origin(record: &kiln_store::Origin) -> Origin {
+    match record.remote.clone() {
+        Remote::Git { url, reference, folder } => {
+            Origin { url, reference: Some(reference), folder, commit: record.commit.clone() }
+        }
+        Remote::Srpm { url, .. } => Origin { url, reference: None, folder: None, commit: None },
+    }
 }
 
 pub(crate) async fn job(app: &App, record: &JobRecord) -> Answer<Job> {

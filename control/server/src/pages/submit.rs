@@ -85,6 +85,7 @@ pub(crate) async fn submit(
         targets: fields.all("target"),
         scratch: fields.is_set("scratch"),
         chain: false,
+        ordered: fields.is_set("ordered"),
         background: fields.is_set("background"),
         priority: 0,
         profile: None,
@@ -106,7 +107,7 @@ fn given(files: BTreeMap<String, String>) -> Answer<Vec<Given>> {
     match &specs[..] {
         [spec] => {
             let spec = (*spec).clone();
-            Ok(vec![Given { title: spec.clone(), spec: Some(spec), files }])
+            Ok(vec![Given { title: spec.clone(), spec: Some(spec), files, ..Given::default() }])
         }
         [] if files.is_empty() => Err(Refused::wrong("no file was sent")),
         [] => {
@@ -114,6 +115,7 @@ fn given(files: BTreeMap<String, String>) -> Answer<Vec<Given>> {
                 title: name.clone(),
                 spec: None,
                 files: BTreeMap::from([(name, digest)]),
+                ..Given::default()
             };
             Ok(files.into_iter().map(one).collect())
         }

@@ -151,6 +151,7 @@ impl Scene {
             limits: Limits::default(),
             jobs: 2,
             upload_cap: 64 << 20,
+            notified: kiln_model::Outlets::public(),
         };
         let app = Arc::new(Service::new(flow, publisher, Access::new(store), settings));
         Self { folder, app, users: BTreeMap::new() }
@@ -256,10 +257,11 @@ impl Scene {
         let order = Order {
             project: record,
             submitter: self.users["pat"],
+            hook: None,
             sources: vec![Sources { title: title.to_owned(), source: Source::Srpm(file) }],
             targets: Vec::new(),
             is_scratch: false,
-            is_chain: false,
+            sequence: kiln_flow::Sequence::Any,
             is_background: false,
             priority: 0,
             profile: None,

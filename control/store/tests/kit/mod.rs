@@ -139,6 +139,12 @@ pub(crate) fn build((project, submitter): (ProjectId, UserId)) -> NewBuild {
         priority: 0,
         waits_for: Vec::new(),
     };
-    let owner = Some(Owner { project, submitter, is_scratch: false });
-    NewBuild { title: "x".to_owned(), source: Source::Srpm(file), jobs: vec![job], owner }
+    let owner = Some(Owner { project, submitter, is_scratch: false, hook: None });
+    NewBuild {
+        title: "x".to_owned(),
+        source: Source::Srpm(file),
+        jobs: vec![job],
+        owner,
+        origin: None,
+    }
 }

@@ -1,0 +1,51 @@
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A build whose results another project takes over.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PromotionAsked {
+    /// The build.
+    pub build: i64,
+}
+
+/// What was built with some packages is to be built anew.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RebuildAsked {
+    /// What it was built with: names of packages of the project, source or binary.
+    pub packages: Vec<String>,
+    /// For which targets; for all of the project where none is named.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// Also what was built with those, and so on.
+    #[serde(default)]
+    pub deep: bool,
+    /// Only tell what it would be.
+    #[serde(default)]
+    pub tell: bool,
+}
+
+/// What is built anew, in order.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Rebuild {
+    /// Each.
+    pub steps: Vec<RebuildStep>,
+}
+
+/// A package that is built anew.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct RebuildStep {
+    /// The source package's name.
+    pub name: String,
+    /// The target.
+    pub target: String,
+    /// The job of its last good build.
+    pub last: i64,
+    /// What of the packages was in its buildroot, by NEVRA.
+    pub had: Vec<String>,
+    /// The names of those of the list that go before it.
+    pub after: Vec<String>,
+    /// The new build; nothing where it was only to be told.
+    pub build: Option<i64>,
+}
