@@ -12,6 +12,8 @@ pub(crate) mod submit;
 pub(crate) mod workers;
 
 use std::error::Error;
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use kiln_api::Problem;
@@ -24,6 +26,22 @@ use tokio::runtime::Runtime;
 use crate::failure::{Failure, doing};
 
 use servers::Servers;
+
+/// Whom a service is believed by, besides those whom this host believes.
+static AUTHORITIES: OnceLock<Vec<u8>> = OnceLock::new();
+
+/// Believes services by the authorities of a file, from now on.
+pub(crate) fn believe(file: &Path) -> Result<(), Failure> {
+    let read = std::fs::read(file).map_err(doing(format!("reading {}", file.display())))?;
+    // Said once, at the start.
+    let _ = AUTHORITIES.set(read);
+    Ok(())
+}
+
+/// The certificates of those authorities, PEM; nothing where none were named.
+pub(crate) fn authorities() -> &'static [u8] {
+    AUTHORITIES.get().map_or(&[], Vec::as_slice)
+}
 
 /// A service, as somebody who is signed in to it.
 pub(crate) struct Client {
@@ -58,7 +76,10 @@ impl Client {
             let hint = "as https://kiln.example.org".to_owned();
             return Err(Failure::caller(error, Some(hint)));
         }
+        let authorities = reqwest::Certificate::from_pem_bundle(authorities());
+        let authorities = authorities.map_err(|error| unreachable(&server, &error))?;
         let http = reqwest::Client::builder()
+            .tls_certs_merge(authorities)
             .user_agent(concat!("kiln/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
             .redirect(reqwest::redirect::Policy::none())

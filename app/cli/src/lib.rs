@@ -60,6 +60,10 @@ pub use failure::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "kiln", version, max_term_width = 100)]
 struct Arguments {
+    /// Certificates (PEM) of authorities that a service is believed by, besides those of this host
+    #[arg(long, global = true, value_name = "FILE", env = "KILN_CA", hide_env_values = true)]
+    ca: Option<std::path::PathBuf>,
+
     #[command(subcommand)]
     verb: Verb,
 }
@@ -129,7 +133,11 @@ pub fn run() -> ExitCode {
     if let Some(code) = role::run() {
         return code;
     }
-    let result = match Arguments::parse().verb {
+    let Arguments { ca, verb } = Arguments::parse();
+    if let Err(failure) = ca.as_deref().map_or(Ok(()), client::believe) {
+        return failure.print();
+    }
+    let result = match verb {
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Shell(arguments) => shell::run(&arguments),
         Verb::Lock(arguments) => lock::run(&arguments),

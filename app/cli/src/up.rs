@@ -4,6 +4,7 @@
 mod crew;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +14,14 @@ use kiln_cas::Cas;
 use kiln_flow::{Event, Publisher, PublisherSettings};
 use kiln_model::{Limits, Outlet, Outlets};
 use kiln_notify::{Notifier, NotifierSettings};
-use kiln_server::{Service, ServiceSettings, router};
+use kiln_server::{Service, ServiceSettings, TlsFiles, TlsListener, router};
 use kiln_sign::Signer;
 use kiln_store::{Caps, Store, TicketKind};
 use kiln_wire::worker::Fetching;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::control::{Parts, SpawnSigner, now, open_flow};
 use crate::failure::{Failure, doing};
@@ -50,6 +52,15 @@ pub(crate) struct Arguments {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7520")]
     listen: SocketAddr,
+
+    /// A certificate (PEM, with those that lead to an authority): TLS is spoken. Read anew when it
+    /// changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 
     /// Where it is reached, where that is not where it listens: behind a proxy, with TLS
     #[arg(long, value_name = "URL", env = "KILN_URL")]
@@ -123,7 +134,10 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     let listener = TcpListener::bind(arguments.listen).await;
     let listener = listener.map_err(doing(format!("listening on {}", arguments.listen)))?;
     let address = listener.local_addr().map_err(doing("finding our address"))?;
-    let url = arguments.url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let tls = arguments.tls_cert.clone().zip(arguments.tls_key.clone());
+    let tls = tls.map(|(certificate, key)| TlsFiles { certificate, key });
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = arguments.url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     let url = url.trim_end_matches('/').to_owned();
     let service = Arc::new(open(arguments, folders, &url).await?);
     let stop = watch_signals()?;
@@ -132,12 +146,23 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     let notifier = notifier(&service, &url)?;
     tokio::spawn(notify(Arc::clone(&service), notifier));
     welcome(&service, &url).await?;
+    // The worker of this host needs no certificate: it has a door of its own, on the loopback.
+    let (own, server) = match tls {
+        None => (address, serve_at(&service, &stop, listener)),
+        Some(files) => {
+            let own = TcpListener::bind("127.0.0.1:0").await.map_err(doing("listening"))?;
+            let own_address = own.local_addr().map_err(doing("finding our address"))?;
+            let safe = TlsListener::start(listener, files).map_err(doing("beginning with TLS"))?;
+            drop(serve_at(&service, &stop, own));
+            (own_address, serve_at(&service, &stop, safe))
+        }
+    };
     let crew = match arguments.workers {
         0 => None,
         count => {
             let crew = CrewSettings {
                 service: Arc::clone(&service),
-                server: format!("http://{address}"),
+                server: format!("http://{own}"),
                 count,
                 stop: stop.clone(),
             };
@@ -145,22 +170,35 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
         }
     };
     println!("kiln is up: {url}");
-    let mut stopped = stop.clone();
-    let server = axum::serve(listener, router(Arc::clone(&service)))
-        .with_graceful_shutdown(async move { drop(stopped.wait_for(|stop| *stop).await) });
     if let Some(crew) = crew {
         // Workers say how their attempts ended before the doors close; the server goes on until
         // the last has.
-        let serving = tokio::spawn(server.into_future());
         crew.ended().await;
-        let waited = tokio::time::timeout(Duration::from_secs(5), serving).await;
+        let waited = tokio::time::timeout(Duration::from_secs(5), server).await;
         drop(waited);
     } else {
-        server.await.map_err(doing("serving"))?;
+        let served = server.await.map_err(|lost| doing("serving")(lost.into()))?;
+        served.map_err(doing("serving"))?;
     }
     service.flow.store().close().await;
     println!("kiln is down");
     Ok(())
+}
+
+/// Answers what comes to a listener until the service is told to stop.
+fn serve_at<L>(
+    service: &Arc<Service>,
+    stop: &watch::Receiver<bool>,
+    listener: L,
+) -> JoinHandle<std::io::Result<()>>
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
+    let mut stop = stop.clone();
+    let server = axum::serve(listener, router(Arc::clone(service)))
+        .with_graceful_shutdown(async move { drop(stop.wait_for(|stop| *stop).await) });
+    tokio::spawn(server.into_future())
 }
 
 async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Service, Failure> {

@@ -121,7 +121,7 @@ async fn link(arguments: &Run, folders: &Folders) -> Result<Link, Failure> {
         let server = arguments.server.clone().unwrap_or_default();
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map_err(doing("reading the credential"))?;
-        return Ok(Link::new(&server, line.trim())?);
+        return Ok(Link::new(&server, line.trim(), client::authorities())?);
     }
     let path = folders.data().join("worker.json");
     if let Some(ticket) = &arguments.enroll {
@@ -134,7 +134,8 @@ async fn link(arguments: &Run, folders: &Folders) -> Result<Link, Failure> {
             slots: arguments.parallel,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        let Enrolled { name, credential } = Link::enrol(&server, &asked).await?;
+        let Enrolled { name, credential } =
+            Link::enrol(&server, &asked, client::authorities()).await?;
         keep(&path, &Kept { server, name, credential })?;
     }
     let kept = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
@@ -144,7 +145,7 @@ async fn link(arguments: &Run, folders: &Folders) -> Result<Link, Failure> {
         return Err(Failure::caller("this host is no worker yet", Some(hint.to_owned())));
     };
     let server = arguments.server.clone().unwrap_or(kept.server);
-    Ok(Link::new(&server, &kept.credential)?)
+    Ok(Link::new(&server, &kept.credential, client::authorities())?)
 }
 
 fn keep(path: &PathBuf, kept: &Kept) -> Result<(), Failure> {

@@ -16,8 +16,10 @@ mod problem;
 mod repos;
 mod routes;
 mod service;
+mod tls;
 mod workers;
 
 pub use openapi::document;
 pub use routes::{About, Route, router, routes};
 pub use service::{Service, ServiceSettings};
+pub use tls::{TlsFiles, TlsListener};

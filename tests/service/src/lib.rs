@@ -36,6 +36,8 @@ pub struct Service {
     workers: u32,
     /// What 'kiln up' is told besides.
     options: Vec<String>,
+    /// By whom its certificate is.
+    authority: Option<PathBuf>,
     process: Option<Child>,
 }
 
@@ -64,6 +66,9 @@ impl Service {
         options: Vec<String>,
     ) -> Result<Self> {
         let kiln = ground.program(built)?;
+        // Beside a certificate lies who made it.
+        let certificate = options.iter().skip_while(|it| *it != "--tls-cert").nth(1);
+        let authority = certificate.map(|path| Path::new(path).with_file_name("ca.pem"));
         let data = ground.own_folder("service")?;
         let targets = data.join("config/targets");
         let made = ground.command(Path::new("mkdir")).arg("-p").arg(&targets).status()?;
@@ -73,7 +78,8 @@ impl Service {
         let linked = link.arg("-s").arg(&trial.target).arg(name).status()?;
         ensure!(linked.success(), "linking the target");
         let url = String::new();
-        let mut service = Self { ground, kiln, data, url, workers, options, process: None };
+        let mut service =
+            Self { ground, kiln, data, url, workers, options, authority, process: None };
         let ticket = service.up()?.context("a new service prints a ticket")?;
         let url = service.url.clone();
         service.say(&["login", &url, "--user", "ann", "--ticket", &ticket], PASSWORD)?;
@@ -286,6 +292,9 @@ impl Service {
     fn command(&self) -> Command {
         let mut command = self.ground.command(&self.kiln);
         command.env("KILN_DIR", &self.data);
+        if let Some(authority) = &self.authority {
+            command.env("KILN_CA", authority);
+        }
         command
     }
 }

@@ -317,3 +317,64 @@ fn a_push_becomes_a_build_and_the_forge_and_others_are_told() -> Result<()> {
     }
     Ok(())
 }
+
+/// A certificate for the loopback by an authority of its own, as files in `folder`.
+fn certify(folder: &std::path::Path) -> Result<()> {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;
+    for (name, text) in [
+        ("ca.pem", authority.pem()),
+        ("key.pem", key.serialize_pem()),
+        ("cert.pem", certificate.pem()),
+    ] {
+        let path = folder.join(name);
+        std::fs::write(&path, text)?;
+        // The user that the service runs as reads them.
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn tls_is_spoken_by_files_and_those_are_renewed_without_a_stop() -> Result<()> {
+    let (Some(ground), Some(trial)) = (Ground::or_skip(), Trial::or_skip()) else { return Ok(()) };
+    let folder = ground.path().join("tls");
+    std::fs::create_dir_all(&folder)?;
+    certify(&folder)?;
+    let at = |name: &str| folder.join(name).display().to_string();
+    let options = ["--tls-cert", &at("cert.pem"), "--tls-key", &at("key.pem")];
+    let built = env!("CARGO_BIN_EXE_kiln-service-program").as_ref();
+    let service = Service::start_as(built, ground, &trial, &options)?;
+    ensure!(service.url.starts_with("https://"), "{}", service.url);
+    service.told(&["project", "create", "tools", "--public", "--target", TARGET])?;
+    let job = service.build("tools", &service.spec("kt-safe", 1, ":")?)?;
+    ensure!(is_published(&job), "{job}");
+    let asks = |authority: &str| -> Result<bool> {
+        let url = format!("{}/health", service.url);
+        let arguments = ["-s", "--cacert", authority, &url];
+        Ok(std::process::Command::new("curl").args(arguments).output()?.status.success())
+    };
+    std::fs::copy(folder.join("ca.pem"), folder.join("old.pem"))?;
+    ensure!(asks(&at("ca.pem"))?, "whoever knows the authority is served");
+    let stranger = service.ask("GET", "/health", "x", b"");
+    ensure!(stranger.is_err() || stranger.is_ok_and(|(status, _)| status == 0), "not believed");
+    // A file that is no certificate leaves the old one in its place; a good one takes it.
+    std::fs::write(folder.join("cert.pem"), "no certificate")?;
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    ensure!(asks(&at("old.pem"))?, "the old one is shown still");
+    certify(&folder)?;
+    for _ in 0..100 {
+        if asks(&at("ca.pem"))? {
+            ensure!(!asks(&at("old.pem"))?, "the old one is shown no more");
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    anyhow::bail!("the new certificate was never shown")
+}

@@ -120,11 +120,16 @@ struct Upload {
 
 impl Link {
     /// The way to `server`, as `https://kiln.example.org`, for who shows that credential.
-    pub fn new(server: &str, credential: &str) -> Result<Self, LinkError> {
+    /// `authorities` are certificates (PEM) of those by whom it is believed, besides those whom
+    /// this host believes.
+    pub fn new(server: &str, credential: &str, authorities: &[u8]) -> Result<Self, LinkError> {
         // The first provider of a process stays; a second attempt is no error worth telling.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let server = server.trim_end_matches('/').to_owned();
+        let authorities = reqwest::Certificate::from_pem_bundle(authorities)
+            .map_err(|error| network(&server, &error))?;
         let client = Client::builder()
+            .tls_certs_merge(authorities)
             .user_agent(concat!("kiln/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
             // The service answers a long question within half a minute.
@@ -137,8 +142,12 @@ impl Link {
     }
 
     /// Becomes a worker, by a one-time right.
-    pub async fn enrol(server: &str, enrol: &Enrol) -> Result<Enrolled, LinkError> {
-        Self::new(server, "")?.ask("/worker/v1/enrol", enrol).await
+    pub async fn enrol(
+        server: &str,
+        enrol: &Enrol,
+        authorities: &[u8],
+    ) -> Result<Enrolled, LinkError> {
+        Self::new(server, "", authorities)?.ask("/worker/v1/enrol", enrol).await
     }
 
     /// Asks for something to do: waits for up to half a minute.
