@@ -72,6 +72,7 @@ const EXPECTED: &[(&str, May)] = &[
     ("GET /api/v1/workers", Operator),
     ("POST /api/v1/workers", Operator),
     ("PATCH /api/v1/workers/{name}", Operator),
+    ("POST /api/v1/sweep", Operator),
     ("GET /api/v1/audit", Operator),
     ("GET /api/v1/stats", Anyone),
     ("GET /api/v1/service", Anyone),
