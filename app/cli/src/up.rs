@@ -111,8 +111,8 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     let url = url.trim_end_matches('/').to_owned();
     let service = Arc::new(open(arguments, folders, &url).await?);
     let stop = watch_signals()?;
-    tokio::spawn(publish(Arc::clone(&service)));
-    tokio::spawn(expire(Arc::clone(&service)));
+    let publishing = tokio::spawn(publish(Arc::clone(&service)));
+    let expiring = tokio::spawn(expire(Arc::clone(&service)));
     welcome(&service, &url).await?;
     let crew = match arguments.workers {
         0 => None,
@@ -148,6 +148,9 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     } else {
         server.await.map_err(doing("serving"))?;
     }
+    // What they leave is done after the next start; without a store they could only complain.
+    publishing.abort();
+    expiring.abort();
     service.flow.store().close().await;
     println!("kiln is down");
     Ok(())
