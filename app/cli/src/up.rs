@@ -155,12 +155,15 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     boot.mend(&Cas::open(&folders.blobs())?)?;
     let service = Arc::new(open(arguments, folders, &url).await?);
     let stop = watch_signals()?;
-    tokio::spawn(Relay::new(service.flow.store(), service.flow.events(), &own_word()).run());
-    tokio::spawn(publish(Arc::clone(&service)));
-    tokio::spawn(expire(Arc::clone(&service)));
-    tokio::spawn(sweep(Arc::clone(&service), boot.clone()));
+    let relay = Relay::new(service.flow.store(), service.flow.events(), &own_word());
     let notifier = notifier(&service, &url)?;
-    tokio::spawn(notify(Arc::clone(&service), notifier));
+    let chores = [
+        tokio::spawn(relay.run()),
+        tokio::spawn(publish(Arc::clone(&service))),
+        tokio::spawn(expire(Arc::clone(&service))),
+        tokio::spawn(sweep(Arc::clone(&service), boot.clone())),
+        tokio::spawn(notify(Arc::clone(&service), notifier)),
+    ];
     welcome(&service, &url).await?;
     // The worker of this host needs no certificate: it has a door of its own, on the loopback.
     let (own, server) = match tls {
@@ -198,6 +201,8 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
         let served = server.await.map_err(|lost| doing("serving")(lost.into()))?;
         served.map_err(doing("serving"))?;
     }
+    // What they leave is done after the next start; without a store they could only complain.
+    chores.iter().for_each(JoinHandle::abort);
     service.flow.store().close().await;
     boot.sync()?;
     println!("kiln is down");

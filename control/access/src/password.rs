@@ -1,3 +1,6 @@
+use std::sync::mpsc::{self, Sender};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use kiln_model::{Fault, Faulty};
@@ -43,8 +46,27 @@ pub async fn hash_password(password: &str) -> Result<String, PasswordError> {
         let hash = Argon2::default().hash_password(password.as_bytes(), &salt);
         hash.map(|hash| hash.to_string()).map_err(|error| error.to_string())
     };
-    let lost = |error: tokio::task::JoinError| PasswordError::Hash(error.to_string());
-    tokio::task::spawn_blocking(hash).await.map_err(lost)?.map_err(failed)
+    let lost = || PasswordError::Hash("the thread that hashes is gone".to_owned());
+    on_hasher(hash).await.ok_or_else(lost)?.map_err(failed)
+}
+
+/// Runs something on the one thread that hashes. Each takes 19 MiB, which the allocator keeps for
+/// the thread that had them: on as many threads as ask, a burst of people who sign in would have
+/// the service hold on to most of a gigabyte.
+async fn on_hasher<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    type Work = Box<dyn FnOnce() + Send>;
+    static HASHER: LazyLock<Mutex<Sender<Work>>> = LazyLock::new(|| {
+        let (give, take) = mpsc::channel::<Work>();
+        std::thread::spawn(move || take.into_iter().for_each(|work| work()));
+        Mutex::new(give)
+    });
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let work: Work = Box::new(move || {
+        // Who asked may have gone.
+        let _ = tell.send(work());
+    });
+    HASHER.lock().unwrap_or_else(PoisonError::into_inner).send(work).ok()?;
+    told.await.ok()
 }
 
 /// Whether a password is the one of a hash. Takes as long for an account that has none.
@@ -62,7 +84,7 @@ pub async fn check_password(password: &str, hash: Option<&str>) -> bool {
         let Ok(hash) = PasswordHash::new(&hash) else { return false };
         Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
     };
-    tokio::task::spawn_blocking(check).await.unwrap_or(false) && is_account
+    on_hasher(check).await.unwrap_or(false) && is_account
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use kiln_flow::{Flow, Publisher};
 use kiln_model::{Digest, LeaseKey, Limits, Outlets};
 use kiln_store::{Caps, Deed, Store};
 
-/// How many workers look for something to do at once: what wakes one wakes all, and few get it.
+/// How many workers that waited look at once: what wakes one wakes all, and few get something.
 const LEASING: usize = 8;
 
 /// What a service is told by its operator.
@@ -38,7 +38,7 @@ pub struct Service {
     pub settings: ServiceSettings,
     /// What each lease's worker may fetch: what its locks name, and its sources.
     pub(crate) granted: Mutex<BTreeMap<LeaseKey, Arc<BTreeSet<Digest>>>>,
-    /// Workers that look for something to do, a few at a time.
+    /// Workers that were woken look for something to do, a few at a time.
     pub(crate) leasing: tokio::sync::Semaphore,
 }
 

@@ -76,18 +76,20 @@ pub(crate) async fn lease(
     // Before the first look, so that nothing is missed between it and the waiting.
     let mut events = app.flow.events().listen();
     let until = Instant::now() + PATIENCE;
+    let mut is_woken = false;
     loop {
         let Some(worker) = still(&app, &asker).await? else {
             return Ok(Json(LeaseAnswer { lease: None, is_draining: true }));
         };
         saw(&app, &worker, &asked).await?;
         let ability = Ability { arch: worker.arch };
-        let turn = app.leasing.acquire().await;
+        let turn = if is_woken { app.leasing.acquire().await.ok() } else { None };
         let leased = app.flow.lease_next(&worker.name, &ability, app.settings.caps).await?;
         drop(turn);
         if leased.is_some() {
             return Ok(Json(LeaseAnswer { lease: leased, is_draining: false }));
         }
+        is_woken = true;
         loop {
             match timeout_at(until, events.recv()).await {
                 Ok(Ok(Event::Queued) | Err(RecvError::Lagged(_))) => break,
