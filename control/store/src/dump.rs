@@ -26,7 +26,7 @@ const FORMAT: &str = "kiln database 1";
 /// Every table, in an order in which they can be filled: what a row refers to is there before it.
 /// With each how many columns its rows are told apart by, from the first on, and whether the
 /// database makes that number.
-const TABLES: [(&str, usize, Ids); 18] = [
+const TABLES: [(&str, usize, Ids); 22] = [
     ("users", 1, Ids::Made),
     ("tokens", 1, Ids::Made),
     ("tickets", 1, Ids::Given),
@@ -39,12 +39,16 @@ const TABLES: [(&str, usize, Ids); 18] = [
     ("audit", 1, Ids::Made),
     ("queue", 1, Ids::Given),
     ("answered", 2, Ids::Given),
+    ("hooks", 1, Ids::Made),
+    ("heard", 2, Ids::Given),
+    ("listeners", 1, Ids::Made),
     ("builds", 1, Ids::Made),
     ("jobs", 1, Ids::Made),
     ("stages", 3, Ids::Given),
     ("locks", 3, Ids::Given),
     ("artifacts", 2, Ids::Given),
     ("waits", 2, Ids::Given),
+    ("outbox", 1, Ids::Made),
 ];
 
 /// How many rows are read at one time.
