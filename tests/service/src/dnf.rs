@@ -60,11 +60,18 @@ impl Dnf {
     /// The names of the packages that the project's repository has now, or what dnf said instead.
     pub fn names(&self, project: &str) -> Result<Result<Vec<String>, String>> {
         let repo = format!("kiln-{project}");
+        // Its folder of logs is one of the root that it installs into.
+        let inside = self.place.strip_prefix("/").unwrap_or(&self.place);
+        let log = self.place.join("root").join(inside).join("dnf.librepo.log");
+        let logged = fs::metadata(&log).map_or(0, |about| about.len() as usize);
         let query = ["--refresh", "--disablerepo=*", "--enablerepo", &repo, "repoquery"];
         let output = self.run(&[&query[..], &["--qf", "%{name}\n"]].concat())?;
         let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if !output.status.success() {
-            return Ok(Err(told(&output.stderr)));
+            // It says what it could not have; why stands in its log.
+            let log = fs::read(&log).unwrap_or_default();
+            let why = told(log.get(logged..).unwrap_or_default());
+            return Ok(Err(format!("{}\n{why}", told(&output.stderr))));
         }
         let mut names: Vec<String> = told(&output.stdout)
             .lines()
