@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use sqlx::any::{AnyArguments, AnyPoolOptions, AnyRow};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyPool, AssertSqlSafe, Executor as _, SqlSafeStr as _, Transaction};
+use sqlx::{
+    Any, AnyConnection, AnyPool, AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _,
+    Transaction,
+};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::StoreError;
@@ -234,6 +237,17 @@ const DURABLE: &str = "PRAGMA busy_timeout = 30000; PRAGMA journal_mode = WAL; \
 
 /// Connections that each begin by saying something.
 async fn pool(url: &str, count: u32, says: &'static str) -> Result<AnyPool, StoreError> {
+    let doing = "opening the database";
+    // A pool whose connections cannot begin tries for all of its patience, and then forgets why:
+    // whatever is wrong is found by one connection before.
+    let mut first = AnyConnection::connect(url).await.map_err(failed(doing))?;
+    if !says.is_empty() {
+        first.execute(says).await.map_err(failed(doing))?;
+        // SQLite makes the files of a write-ahead log when it first reads.
+        let read = "SELECT name FROM sqlite_master LIMIT 1";
+        first.execute(read).await.map_err(failed(doing))?;
+    }
+    first.close().await.map_err(failed(doing))?;
     AnyPoolOptions::new()
         .max_connections(count)
         .acquire_timeout(Duration::from_secs(30))
@@ -247,7 +261,7 @@ async fn pool(url: &str, count: u32, says: &'static str) -> Result<AnyPool, Stor
         })
         .connect(url)
         .await
-        .map_err(failed("opening the database"))
+        .map_err(failed(doing))
 }
 
 /// A transaction that only reads.

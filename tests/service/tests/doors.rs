@@ -320,9 +320,15 @@ fn a_push_becomes_a_build_and_the_forge_and_others_are_told() -> Result<()> {
 
 /// A certificate for the loopback by an authority of its own, as files in `folder`.
 fn certify(folder: &std::path::Path) -> Result<()> {
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+        KeyUsagePurpose,
+    };
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    // With the library's usual name for both, a certificate would seem to have signed itself.
+    authority.distinguished_name.push(DnType::CommonName, "an authority of a test");
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
