@@ -181,6 +181,7 @@ impl BuildOptions {
             jobs: self.jobs.unwrap_or(usual).clamp(1, 1024),
             lock: None,
             pins: lock.map_or_else(Vec::new, GivenLock::pins),
+            rebuild: 0,
         })
     }
 

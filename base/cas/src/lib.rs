@@ -5,6 +5,8 @@
 
 mod partial;
 mod reader;
+#[cfg(test)]
+mod scratch;
 mod sweep;
 mod sync;
 
@@ -283,12 +285,7 @@ impl Write for Inserter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn store() -> (tempfile::TempDir, Cas) {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let cas = Cas::open(&folder.path().join("blobs.v1")).expect("a store");
-        (folder, cas)
-    }
+    use crate::scratch::store;
 
     #[test]
     fn a_blob_comes_out_as_it_went_in() {

@@ -137,12 +137,7 @@ fn hash_what_is_there(file: &mut File) -> io::Result<Hasher> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn store() -> (tempfile::TempDir, Cas) {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let cas = Cas::open(&folder.path().join("blobs.v1")).expect("a store");
-        (folder, cas)
-    }
+    use crate::scratch::store;
 
     #[test]
     fn a_download_goes_on_where_it_ended() {

@@ -129,12 +129,7 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-
-    fn store() -> (tempfile::TempDir, Cas) {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let cas = Cas::open(&folder.path().join("blobs.v1")).expect("a store");
-        (folder, cas)
-    }
+    use crate::scratch::store;
 
     fn age(path: &Path, hours: u64) {
         let then = SystemTime::now() - Duration::from_secs(hours * 3600);

@@ -149,6 +149,16 @@ pub struct Settings {
     /// another program wrote.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<Requirement>,
+    /// How many times the same release was built anew because of what it is built with: from the
+    /// first time on, `%dist` ends in `.r` and this number, whoever defines it.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub rebuild: u32,
+}
+
+/// Whether a release is built for the first time.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_first(rebuild: &u32) -> bool {
+    *rebuild == 0
 }
 
 /// What a worker asks while it holds a lease.

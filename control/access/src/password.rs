@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
@@ -57,7 +58,9 @@ async fn on_hasher<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
     type Work = Box<dyn FnOnce() + Send>;
     static HASHER: LazyLock<Mutex<Sender<Work>>> = LazyLock::new(|| {
         let (give, take) = mpsc::channel::<Work>();
-        std::thread::spawn(move || take.into_iter().for_each(|work| work()));
+        // Who panics loses an answer, not the thread that everybody else waits for.
+        let survive = |work: Work| drop(catch_unwind(AssertUnwindSafe(work)));
+        std::thread::spawn(move || take.into_iter().for_each(survive));
         Mutex::new(give)
     });
     let (tell, told) = tokio::sync::oneshot::channel();
@@ -100,6 +103,12 @@ mod tests {
         assert!(!check_password("correct horse", Some("nonsense")).await);
         let again = hash_password("correct horse").await.expect("hashed");
         assert_ne!(hash, again, "each has its own salt");
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_panics_ends_no_other() {
+        assert_eq!(on_hasher(|| panic!("lost")).await, None::<()>);
+        assert_eq!(on_hasher(|| 7).await, Some(7));
     }
 
     #[tokio::test]

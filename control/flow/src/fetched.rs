@@ -35,6 +35,9 @@ impl Flow {
         if let Source::Remote(asked) = &job.source {
             self.check_fetched(asked, fetched)?;
         }
+        // A build that is tried again after a power cut is made of the same bytes.
+        let digests = fetched.source.files().iter().map(|file| file.digest).collect();
+        self.synced(digests).await?;
         let commit = fetched.commit.as_deref();
         let source = self.store.pin(fetched.key, &fetched.source, commit).await?;
         tracing::info!(job = %job.id, commit, "fetched");

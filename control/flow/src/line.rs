@@ -187,6 +187,7 @@ mod tests {
             jobs: 1,
             lock: None,
             pins: Vec::new(),
+            rebuild: 0,
         };
         let file = SourceFile { name: "x".to_owned(), digest: Digest::of(b""), size: 0 };
         JobRecord {

@@ -70,6 +70,30 @@ pub struct Order {
     pub once: Option<Once>,
 }
 
+impl Order {
+    /// A plain one: of one thing, for every target of the project, with the project's own settings.
+    pub fn plain(project: ProjectRecord, submitter: UserId, what: Sources) -> Self {
+        Self {
+            project,
+            submitter,
+            hook: None,
+            sources: vec![what],
+            targets: Vec::new(),
+            is_scratch: false,
+            sequence: Sequence::Any,
+            is_background: false,
+            priority: 0,
+            profile: None,
+            macros: BTreeMap::new(),
+            with: Vec::new(),
+            without: Vec::new(),
+            limits: Limits::default(),
+            jobs: 2,
+            once: None,
+        }
+    }
+}
+
 /// Why builds were not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
@@ -311,6 +335,7 @@ impl Flow {
             jobs: order.jobs,
             lock: None,
             pins: Vec::new(),
+            rebuild: 0,
         };
         self.target_of(&settings)?;
         Ok(settings)

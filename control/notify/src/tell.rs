@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use kiln_fetch::{PublicNames, names_a_private_address};
 use kiln_model::{Outlets, Permit};
 use kiln_parse::remote;
@@ -90,10 +91,12 @@ impl Notifier {
         let now = (self.settings.now)();
         let messages = self.store.take_messages(AT_ONCE, now, now + UNDER_WAY).await?;
         let count = messages.len();
-        for message in messages {
-            let told = self.tell(&message).await;
-            self.note(&message, told).await?;
-        }
+        // Who is slow to answer keeps nobody else waiting.
+        let each = messages.iter().map(async |message| {
+            let told = self.tell(message).await;
+            self.note(message, told).await
+        });
+        join_all(each).await.into_iter().collect::<Result<(), _>>()?;
         Ok(count)
     }
 

@@ -3,15 +3,13 @@
 //! Who speaks is known by the signature alone. What is built is where the hook's maker said, at the
 //! commit that the forge names: no address of the message is used.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use kiln_access::{Need, Principal};
 use kiln_api::Heard;
-use kiln_flow::{Order, Sequence, Sources};
+use kiln_flow::{Order, Sources};
 use kiln_model::{Digest, Role, Scope};
 use kiln_notify::{check_hex, check_shared};
 use kiln_parse::remote;
@@ -163,23 +161,12 @@ async fn order(app: &App, hook: &HookRecord, reference: String) -> Answer<i64> {
     let (url, folder) = (hook.url.clone(), hook.folder.clone());
     let source = Source::Remote(Remote::Git { url, reference, folder });
     let name = project.name.clone();
+    let sources = Sources { title: title.clone(), source };
     let order = Order {
-        project,
-        submitter: maker.id,
         hook: Some(*id),
-        sources: vec![Sources { title: title.clone(), source }],
-        targets: Vec::new(),
-        is_scratch: false,
-        sequence: Sequence::Any,
-        is_background: false,
-        priority: 0,
-        profile: None,
-        macros: BTreeMap::new(),
-        with: Vec::new(),
-        without: Vec::new(),
         limits: app.settings.limits.clone(),
         jobs: app.settings.jobs,
-        once: None,
+        ..Order::plain(project, maker.id, sources)
     };
     let made = app.flow.order(&order).await?;
     app.note(&format!("hook {id}"), "build", &name, &title).await;

@@ -37,6 +37,11 @@ pub const PASSWORD: &str = "correct horse battery";
 /// How long a service may take to come up or to go.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Whether a job was built, and readers see what it made.
+pub fn is_published(job: &Value) -> bool {
+    job["state"] == "built" && job["snapshot"].is_i64()
+}
+
 /// A service that runs, with an operator who is signed in.
 pub struct Service {
     ground: Arc<Ground>,
@@ -55,6 +60,16 @@ impl Service {
     /// Starts one in a folder of its own, builds for the trial distribution.
     pub fn start(built: &Path, ground: Ground, trial: &Trial) -> Result<Self> {
         Self::start_with(built, ground, trial, 2)
+    }
+
+    /// As [`Service::start`], with a public project that is built for [`TARGET`]; nothing where
+    /// this machine has not what it takes.
+    pub fn with_project(built: &Path, project: &str) -> Option<Result<Self>> {
+        let (ground, trial) = (Ground::or_skip()?, Trial::or_skip()?);
+        Some(Self::start(built, ground, &trial).and_then(|service| {
+            service.told(&["project", "create", project, "--public", "--target", TARGET])?;
+            Ok(service)
+        }))
     }
 
     /// As [`Service::start`], with so many attempts at once on its own host; none for 0.

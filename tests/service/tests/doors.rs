@@ -2,21 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use kiln_kit::{Ground, Trial};
-use kiln_service::{Forge, Heard, Service, TARGET};
+use kiln_service::{Forge, Heard, Service, TARGET, is_published};
 use serde_json::Value;
 
 fn service() -> Option<Result<Service>> {
-    let (ground, trial) = (Ground::or_skip()?, Trial::or_skip()?);
-    let service =
-        Service::start(env!("CARGO_BIN_EXE_kiln-service-program").as_ref(), ground, &trial);
-    Some(service.and_then(|service| {
-        service.told(&["project", "create", "tools", "--public", "--target", TARGET])?;
-        Ok(service)
-    }))
-}
-
-fn is_published(job: &Value) -> bool {
-    job["state"] == "built" && job["snapshot"].is_i64()
+    Service::with_project(env!("CARGO_BIN_EXE_kiln-service-program").as_ref(), "tools")
 }
 
 /// Waits until a build is over; its only job.
@@ -66,6 +56,7 @@ fn many_are_built_in_the_order_that_they_imply_and_again_when_one_of_them_change
         ensure!(is_published(&job), "{job}");
         let made = job["artifacts"].to_string();
         ensure!(made.contains(name) && made.contains(".r1.noarch.rpm"), "{made}");
+        ensure!(!made.contains("-1.r1."), "what its distribution says stays: {made}");
     }
     let nothing = service.run(&["rebuild-dependants", "tools", "kt-none"])?;
     ensure!(nothing.status.code() == Some(2), "what was never built has no dependants");

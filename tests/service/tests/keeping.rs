@@ -5,17 +5,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use kiln_kit::{Ground, Postgres, Trial};
-use kiln_service::{Dnf, Http, Look, Reader, Service, TARGET, spec_text};
+use kiln_service::{Dnf, Http, Look, Reader, Service, TARGET, is_published, spec_text};
 use serde_json::{Value, json};
 
 const PROJECT: &str = "tools";
 
 fn program() -> &'static Path {
     env!("CARGO_BIN_EXE_kiln-service-program").as_ref()
-}
-
-fn is_published(job: &Value) -> bool {
-    job["state"] == "built" && job["snapshot"].is_i64()
 }
 
 /// Everything that a service has, copied while it runs, and made a service of again: in another

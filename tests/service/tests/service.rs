@@ -5,22 +5,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use kiln_kit::{Ground, Trial};
-use kiln_service::{Dnf, Service, TARGET};
-use serde_json::Value;
+use kiln_kit::Trial;
+use kiln_service::{Dnf, Service, TARGET, is_published};
 
 fn service() -> Option<Result<Service>> {
-    let (ground, trial) = (Ground::or_skip()?, Trial::or_skip()?);
-    let service =
-        Service::start(env!("CARGO_BIN_EXE_kiln-service-program").as_ref(), ground, &trial);
-    Some(service.and_then(|service| {
-        service.told(&["project", "create", "tools", "--public", "--target", TARGET])?;
-        Ok(service)
-    }))
-}
-
-fn is_published(job: &Value) -> bool {
-    job["state"] == "built" && job["snapshot"].is_i64()
+    Service::with_project(env!("CARGO_BIN_EXE_kiln-service-program").as_ref(), "tools")
 }
 
 #[test]

@@ -143,7 +143,7 @@ pub(crate) fn expand(spec: &str, settings: &Settings, to: &str) -> Step {
     let script = "to=$1; shift; exec \"$@\" >\"$to\"";
     let mut argv =
         ["/bin/sh", "-c", script, "sh", to, "/usr/bin/rpmspec", "-P"].map(str::to_owned).to_vec();
-    argv.extend(rpmbuild("", settings).split_off(2));
+    argv.extend(options(settings));
     argv.extend(["--define".to_owned(), format!("_sourcedir {INPUT}")]);
     argv.push(Spec::Given(spec).path());
     step(argv, environment(settings))
@@ -192,8 +192,26 @@ impl Spec<'_> {
 }
 
 fn rpmbuild(mode: &str, settings: &Settings) -> Vec<String> {
-    let mut argv = vec!["/usr/bin/rpmbuild".to_owned(), mode.to_owned()];
-    argv.push(format!("--target={}", settings.arch));
+    let mut argv = counted(settings);
+    argv.extend(["/usr/bin/rpmbuild".to_owned(), mode.to_owned()]);
+    argv.extend(options(settings));
+    argv
+}
+
+/// What a rebuild is run by. What `%dist` is, often no one but a package of the distribution says;
+/// a macro cannot be defined by itself; so its value is asked for first.
+fn counted(settings: &Settings) -> Vec<String> {
+    if settings.rebuild == 0 {
+        return Vec::new();
+    }
+    let script = "count=$1; shift; dist=$(rpm --eval '%{?dist}') && \
+                  exec \"$@\" --define \"dist $dist.r$count\"";
+    ["/bin/sh", "-c", script, "sh", &settings.rebuild.to_string()].map(str::to_owned).to_vec()
+}
+
+/// What rpmbuild and rpmspec are told of a build.
+fn options(settings: &Settings) -> Vec<String> {
+    let mut argv = vec![format!("--target={}", settings.arch)];
     let conditions = [("--with", &settings.with), ("--without", &settings.without)];
     for (option, names) in conditions {
         argv.extend(names.iter().map(|name| format!("{option}={name}")));
@@ -265,6 +283,7 @@ mod tests {
             jobs: 3,
             lock: None,
             pins: Vec::new(),
+            rebuild: 0,
         }
     }
 
@@ -283,6 +302,24 @@ mod tests {
         ] {
             assert!(macros(&settings(), RpmVersion::of(version)).contains(expected), "{version}");
         }
+    }
+
+    #[test]
+    fn a_rebuild_counts_behind_the_dist_of_its_buildroot() {
+        let again = Settings { rebuild: 2, ..settings() };
+        let Run::Program { argv } = build("glaze.spec", &again, true).run else {
+            panic!("a program")
+        };
+        assert_eq!(argv[5], "/usr/bin/rpmbuild");
+        let script = format!("rpm() {{ echo .kt13; }}; {}", argv[2]);
+        let mut shell = std::process::Command::new(&argv[0]);
+        shell.args(["-c", &script]).args(&argv[3..5]).args(["printf", "%s|", "x"]);
+        let ran = shell.output().expect("a shell");
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), "x|--define|dist .kt13.r2|");
+        let Run::Program { argv } = build("glaze.spec", &settings(), true).run else {
+            panic!("a program")
+        };
+        assert_eq!(argv[0], "/usr/bin/rpmbuild");
     }
 
     #[test]

@@ -182,7 +182,10 @@ impl Jails<'_> {
 fn program_of(step: &Step) -> String {
     match &step.run {
         Run::Program { argv } | Run::Terminal { argv } => {
-            let path = argv.first().map_or("", String::as_str);
+            // A shell that runs another program for kiln's sake is not worth telling of.
+            let other = argv.iter().filter(|_| argv.get(1).is_some_and(|it| it == "-c"));
+            let path = other.into_iter().find(|it| it.starts_with("/usr/bin/"));
+            let path = path.or(argv.first()).map_or("", String::as_str);
             path.rsplit('/').next().unwrap_or(path).to_owned()
         }
         Run::Unpack { .. } => "unpacking".to_owned(),

@@ -259,24 +259,8 @@ impl Scene {
         let digest = cas.insert_bytes(title.as_bytes()).expect("stored");
         let size = title.len() as u64;
         let file = SourceFile { name: "source.src.rpm".to_owned(), digest, size };
-        let order = Order {
-            project: record,
-            submitter: self.users["pat"],
-            hook: None,
-            sources: vec![Sources { title: title.to_owned(), source: Source::Srpm(file) }],
-            targets: Vec::new(),
-            is_scratch: false,
-            sequence: kiln_flow::Sequence::Any,
-            is_background: false,
-            priority: 0,
-            profile: None,
-            macros: BTreeMap::new(),
-            with: Vec::new(),
-            without: Vec::new(),
-            limits: Limits::default(),
-            jobs: 2,
-            once: None,
-        };
+        let sources = Sources { title: title.to_owned(), source: Source::Srpm(file) };
+        let order = Order::plain(record, self.users["pat"], sources);
         self.app.flow.order(&order).await.expect("taken")[0].jobs[0]
     }
 

@@ -62,6 +62,7 @@ pub(crate) fn build((project, submitter): (ProjectId, UserId)) -> NewBuild {
         jobs: 2,
         lock: None,
         pins: Vec::new(),
+        rebuild: 0,
     };
     let file = SourceFile { name: "x.src.rpm".into(), digest: Digest::of(b"x"), size: 1 };
     let job = NewJob {
