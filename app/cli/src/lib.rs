@@ -48,6 +48,7 @@ mod role;
 mod shell;
 mod sources;
 mod target;
+mod telemetry;
 mod ui;
 mod up;
 mod worker;

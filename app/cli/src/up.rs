@@ -31,6 +31,7 @@ use crate::folders::Folders;
 use crate::host;
 use crate::local::refuse_root;
 use crate::target::every_target;
+use crate::telemetry;
 
 use boot::Boot;
 use crew::{Crew, CrewSettings};
@@ -124,14 +125,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true)]
     signer: Vec<String>,
 
-    /// Write logs as JSON
-    #[arg(long)]
-    log_json: bool,
+    #[command(flatten)]
+    telemetry: telemetry::Telling,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     refuse_root()?;
-    begin_log(arguments.log_json);
+    let _telemetry = arguments.telemetry.begin("kiln-control")?;
     host::prepare();
     let folders = Folders::find()?;
     let _in_use = folders.in_use()?;
@@ -184,6 +184,7 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
                 name: arguments.worker_name.clone(),
                 server: format!("http://{own}"),
                 count,
+                telemetry: arguments.telemetry.clone(),
                 stop: stop.clone(),
             };
             Some(Crew::start(crew))
@@ -422,17 +423,4 @@ pub(crate) fn watch_signals() -> Result<watch::Receiver<bool>, Failure> {
         std::process::exit(130);
     });
     Ok(stop)
-}
-
-/// One line for each thing that happened, on standard error; `RUST_LOG` says how much.
-pub(crate) fn begin_log(json: bool) {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let begun = match json {
-        true => log.json().try_init(),
-        false => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-    };
-    // Begun already: then somebody else has said how.
-    drop(begun);
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::failure::{Failure, doing};
 use crate::folders::Folders;
 use crate::local::{SLOTS, refuse_root};
-use crate::{client, host, role, up};
+use crate::{client, host, role, telemetry};
 
 /// What `kiln worker` takes.
 #[derive(Debug, clap::Args)]
@@ -57,9 +57,8 @@ struct Run {
     #[arg(long, hide = true)]
     credential_stdin: bool,
 
-    /// Write logs as JSON
-    #[arg(long)]
-    log_json: bool,
+    #[command(flatten)]
+    telemetry: telemetry::Telling,
 }
 
 /// What a worker is known by, as it is kept: `worker.json`, 0600.
@@ -79,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 
 fn work_for(arguments: &Run) -> Result<ExitCode, Failure> {
     refuse_root()?;
-    up::begin_log(arguments.log_json);
+    let _telemetry = arguments.telemetry.begin("kiln-worker")?;
     host::prepare();
     let folders = Folders::find()?;
     let _in_use = folders.in_use()?;

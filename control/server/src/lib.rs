@@ -18,6 +18,7 @@ mod repos;
 mod routes;
 mod service;
 mod tls;
+mod traced;
 mod workers;
 
 pub use openapi::document;

@@ -19,6 +19,7 @@ use crate::hooks as forges;
 use crate::openapi::Shape;
 use crate::problem::as_problem;
 use crate::service::App;
+use crate::traced::traced;
 use crate::{live, pages, repos, workers};
 
 /// What a request is about: by it the guard finds the project whose roles count.
@@ -366,7 +367,8 @@ pub fn router(app: App) -> Router {
     for route in routes() {
         let Route { path, need, about, handler, .. } = route;
         let layer = from_fn_with_state(Guard { app: app.clone(), need, about }, guard);
-        router = router.route(path, handler.layer(layer));
+        let handler = handler.layer(layer).layer(from_fn_with_state(path, traced));
+        router = router.route(path, handler);
     }
     let faces = from_fn_with_state(app.clone(), pages::faces::faces);
     let router = router.fallback(pages::faces::nothing).layer(map_response(as_problem));

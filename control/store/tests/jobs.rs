@@ -23,10 +23,9 @@ fn accepted(key: LeaseKey) -> Accepted {
 }
 
 #[tokio::test]
-async fn a_job_is_changed_by_its_lease_alone() {
+async fn a_job_goes_from_queued_to_one_of_its_ends() {
     for Kept { store, name, .. } in &stores().await {
         goes_from_queued_to_built(store, name).await;
-        is_changed_by_no_stale_lease(store, name).await;
         is_not_leased_twice(store, name).await;
         has_no_setback_by_a_worker_that_is_stopped(store, name).await;
         keeps_a_failure_with_its_hint(store, name).await;
@@ -52,17 +51,20 @@ async fn goes_from_queued_to_built(store: &Store, kind: &str) {
     assert_eq!(kept.blobs, [Digest::of(b"rpm"), Digest::of(b"x")], "{kind}");
 }
 
-async fn is_changed_by_no_stale_lease(store: &Store, kind: &str) {
-    let job = submitted(store, "stale").await;
-    let key = store.lease(job, "here", 0, 100).await.expect("leased");
-    let stale = LeaseKey { epoch: Epoch(key.epoch.0 + 1), ..key };
-    let late = store.accept(&accepted(stale), 2).await;
-    assert!(matches!(late, Err(StoreError::Stale(_))), "{kind}: {late:?}");
-    store.cancel(job, 3).await.expect("cancelled");
-    let late = store.accept(&accepted(key), 4).await;
-    assert!(matches!(late, Err(StoreError::Stale(_))), "{kind}: {late:?}");
-    assert_eq!(store.job(job).await.expect("read").state, JobState::Cancelled, "{kind}");
-    assert!(store.artifacts(job).await.expect("read").is_empty(), "{kind}");
+#[tokio::test]
+async fn a_stale_lease_changes_nothing() {
+    for Kept { store, name, .. } in &stores().await {
+        let job = submitted(store, "stale").await;
+        let key = store.lease(job, "here", 0, 100).await.expect("leased");
+        let stale = LeaseKey { epoch: Epoch(key.epoch.0 + 1), ..key };
+        let late = store.accept(&accepted(stale), 2).await;
+        assert!(matches!(late, Err(StoreError::Stale(_))), "{name}: {late:?}");
+        store.cancel(job, 3).await.expect("cancelled");
+        let late = store.accept(&accepted(key), 4).await;
+        assert!(matches!(late, Err(StoreError::Stale(_))), "{name}: {late:?}");
+        assert_eq!(store.job(job).await.expect("read").state, JobState::Cancelled, "{name}");
+        assert!(store.artifacts(job).await.expect("read").is_empty(), "{name}");
+    }
 }
 
 async fn is_not_leased_twice(store: &Store, kind: &str) {

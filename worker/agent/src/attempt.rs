@@ -593,6 +593,7 @@ impl Attempt<'_> {
             return Err(AttemptError::Cancelled);
         }
         let control = self.jails.control;
+        let _traced = tracing::debug_span!("stage", otel.name = stage.word()).entered();
         control.stage_began(key, stage);
         let began = Instant::now();
         let (result, cpu_ms, note) = work(self)?;

@@ -8,10 +8,14 @@ use kiln_cas::{Cas, CasError};
 use kiln_model::{Digest, Fault, Faulty, Foreign, LeaseKey, Report};
 use kiln_wire::refusal::Refusal;
 use kiln_wire::worker::{Enrol, Enrolled, LeaseAnswer, LeaseRequest, Renew, Renewed};
+use opentelemetry::global;
+use opentelemetry_http::HeaderInjector;
+use reqwest::header::HeaderMap;
 use reqwest::{Body, Client, Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncSeekExt as _;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// For how long something is tried again while the service cannot be reached: as long as a lease
 /// lives without a word.
@@ -282,6 +286,7 @@ impl Link {
             .request(method, url)
             .bearer_auth(&self.credential)
             .header("content-type", "application/json")
+            .headers(traced())
             .body(body);
         let response = request.send().await.map_err(|error| network(&self.server, &error))?;
         match response.status() {
@@ -336,6 +341,15 @@ impl Link {
     fn nonsense(&self, why: &str) -> LinkError {
         LinkError::Nonsense { server: self.server.clone(), why: Foreign::new(why) }
     }
+}
+
+/// Where in a trace this request belongs (W3C Trace Context), if traces go anywhere.
+fn traced() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let context = tracing::Span::current().context();
+    let mut into = HeaderInjector(&mut headers);
+    global::get_text_map_propagator(|propagator| propagator.inject_context(&context, &mut into));
+    headers
 }
 
 fn network(server: &str, error: &reqwest::Error) -> LinkError {

@@ -135,9 +135,10 @@ async fn run(settings: &Arc<WorkSettings>, running: &Arc<Running>, lease: Lease,
     let Ok(cancel) = Cancel::new() else { return };
     running.begin(key, cancel.clone());
     let span = tracing::info_span!("attempt", job = %key.job, epoch = key.epoch.0);
+    let within = span.clone();
     tracing::info!(parent: &span, "began");
     let (with, runtime) = (Arc::clone(settings), Handle::current());
-    let attempt = move || attempt(&with, &runtime, &lease, &slot, &cancel);
+    let attempt = move || within.in_scope(|| attempt(&with, &runtime, &lease, &slot, &cancel));
     let ended = tokio::task::spawn_blocking(attempt).await;
     let finished = match ended {
         Ok(ending) => {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::control::now;
-use crate::role;
+use crate::{role, telemetry};
 
 /// How long a worker may take to end its attempts when it is told to.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,6 +37,8 @@ pub(super) struct CrewSettings {
     pub(super) server: String,
     /// How many attempts it runs at once.
     pub(super) count: u32,
+    /// How it tells what it does.
+    pub(super) telemetry: telemetry::Telling,
     /// Says when to end.
     pub(super) stop: watch::Receiver<bool>,
 }
@@ -85,13 +87,15 @@ async fn watch(settings: CrewSettings) {
     }
 }
 
-/// A worker, and the line that it ends without. The credential goes through standard input: neither arguments nor environment have it.
+/// A worker, and the line that it ends without. The credential goes through standard input: neither
+/// arguments nor environment have it.
 async fn start(settings: &CrewSettings) -> std::io::Result<(Child, ChildStdin)> {
-    let CrewSettings { service, name, server, count, .. } = settings;
+    let CrewSettings { service, name, server, count, telemetry, .. } = settings;
     let credential = enrol(service, name, *count).await.map_err(std::io::Error::other)?;
     let mut child = Command::new(role::OWN_PROGRAM)
         .args(["worker", "--server", server.as_str(), "--credential-stdin"])
         .args(["--parallel", &count.to_string()])
+        .args(telemetry.again())
         .stdin(Stdio::piped())
         // What is told to systemd is for this process to tell.
         .env_remove("NOTIFY_SOCKET")
