@@ -60,9 +60,15 @@ fn dnf_resolves_from_our_repository() {
     let at = |path: &Path| path.display().to_string();
     let repo = format!("--repofrompath=trial,file://{}", at(&work.path().join("repo")));
     let (root, cache) = (at(root.path()), at(&root.path().join("cache")));
+    if run("dnf", &["--version"]).is_none() {
+        return;
+    }
+    // dnf looks whether it is root, even where it is to do nothing.
     let Some(output) = run(
-        "dnf",
+        "unshare",
         &[
+            "--map-root-user",
+            "dnf",
             "--assumeno",
             "--disablerepo=*",
             &repo,

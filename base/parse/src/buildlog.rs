@@ -367,7 +367,8 @@ fn plain(raw: &[u8]) -> String {
 fn usual(kind: Kind, name: &str) -> Option<(Kind, String)> {
     let name = name.trim_matches([' ', '\'', '"', '`', '‘', '’', ',', ';']);
     let name = name.trim_end_matches(['.', ':']);
-    if name.is_empty() || name.len() > NAME_CAP || name.starts_with('-') {
+    let is_nobodys = NOBODYS.contains(&name);
+    if name.is_empty() || name.len() > NAME_CAP || name.starts_with('-') || is_nobodys {
         return None;
     }
     match kind {
@@ -383,6 +384,9 @@ fn usual(kind: Kind, name: &str) -> Option<(Kind, String)> {
         _ => Some((kind, name.to_owned())),
     }
 }
+
+/// What configure looks for, and nobody has.
+const NOBODYS: [&str; 2] = ["none", "STDC_HEADERS"];
 
 /// Words that stand where a name should in `configure: error: … not found`.
 const OTHERWISE: [&str; 34] = [

@@ -97,5 +97,8 @@ fn as_root(program: &str) -> Command {
     if !geteuid().is_root() {
         command.args(["--map-root-user", "--", program]);
     }
+    // Where chroot is, which an ordinary user's path often lacks.
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     command
 }

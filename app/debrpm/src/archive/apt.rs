@@ -74,6 +74,9 @@ impl Apt {
             format!("Dir::State::lists={root}/lists"),
             format!("Dir::State::status={root}/status"),
             format!("Dir::Cache={root}/cache"),
+            // Images of containers have apt keep none: each call would then read the whole index,
+            // which takes most of a second.
+            "Dir::Cache::pkgcache=pkgcache.bin".to_owned(),
             format!("APT::Architecture={}", self.arch.debian),
             format!("APT::Architectures={}", self.arch.debian),
             "APT::Sandbox::User=root".to_owned(),

@@ -72,6 +72,8 @@ fn a_failed_check_explains_why_configure_gives_up() {
 fn a_check_that_fails_in_passing_is_nothing() {
     assert!(found("checking for zlib.h... no\nchecking for strlcpy... no\ndone\n").is_empty());
     assert!(found("checking for zlib.h... yes\nconfigure: error: bad luck\n").is_empty());
+    let nobodys = "checking for none... no\nchecking for STDC_HEADERS... no\nconfigure: error: x\n";
+    assert!(found(nobodys).is_empty());
     let far = format!("checking for a.h... no\n{}configure: error: x\n", "ok\n".repeat(40));
     assert!(found(&far).is_empty());
 }

@@ -34,7 +34,9 @@ impl Sought {
         style: Style,
     ) -> Requirement {
         let name = package.nevra.name();
-        let virtual_style = self.always || style == Style::Provides;
+        // A path is a requirement that hardly any spec has: `/usr/bin/cc` is better called gcc.
+        let is_like_those = style == Style::Provides && self.virtually.contains('(');
+        let virtual_style = self.always || is_like_those;
         let text = match provided {
             Some(text) if virtual_style && !self.virtually.is_empty() && text == self.virtually => {
                 text
