@@ -102,7 +102,10 @@ const TEXT: usize = 4096;
 pub(crate) async fn as_problem(response: Response) -> Response {
     let status = response.status();
     let is_refusal = status.is_client_error() || status.is_server_error();
-    if !is_refusal || response.extensions().get::<Problem>().is_some() {
+    // A page that says it beside its form, as that a password is wrong, is told as it should be.
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_page = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if !is_refusal || is_page || response.extensions().get::<Problem>().is_some() {
         return response;
     }
     let (parts, body) = response.into_parts();
