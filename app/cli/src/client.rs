@@ -31,6 +31,10 @@ use servers::Servers;
 
 /// After how many milliseconds something is asked again of a service that was not heard.
 const AGAIN: [u64; 4] = [200, 500, 1500, 4000];
+
+/// How long a service is waited with in all that is asked too often.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Whom a service is believed by, besides those whom this host believes.
 static AUTHORITIES: OnceLock<Vec<u8>> = OnceLock::new();
 
@@ -196,15 +200,41 @@ impl Client {
         })
     }
 
+    /// The answer; where the service is asked too often, after as long as it says.
     async fn respond(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        let response = request.send().await.map_err(|error| unreachable(&self.server, &error))?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
+        let mut next = Some(request);
+        let mut patience = PATIENCE;
+        loop {
+            // What is made up as it is sent cannot be sent again: whoever made it tries again.
+            let request = next.take().expect("there is one, or it was the last");
+            next = request.try_clone();
+            let sent = request.send().await;
+            let response = sent.map_err(|error| unreachable(&self.server, &error))?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(response);
+            }
+            let pause = pause_of(&response).filter(|pause| *pause <= patience);
+            let bytes = response.bytes().await.unwrap_or_default();
+            let mut failure = refusal(&self.server, status, &bytes);
+            let Some(pause) = pause else { return Err(failure) };
+            patience -= pause;
+            tokio::time::sleep(pause).await;
+            if next.is_none() {
+                failure.0.fault = Fault::Host;
+                return Err(failure);
+            }
         }
-        let bytes = response.bytes().await.unwrap_or_default();
-        Err(refusal(&self.server, status, &bytes))
     }
+}
+
+/// How long a service that is asked too often wants to be left alone (RFC 9110, section 10.2.3).
+fn pause_of(response: &Response) -> Option<Duration> {
+    if response.status() != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let said = response.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
+    Some(Duration::from_secs(said.parse().ok()?))
 }
 
 /// What the service says of a refusal.

@@ -3,6 +3,7 @@
 
 mod boot;
 mod crew;
+mod hosted;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,13 +11,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use kiln_access::Access;
 use kiln_cas::Cas;
 use kiln_flow::{Event, Publisher, PublisherSettings, Relay, Sweep};
 use kiln_model::{Limits, Outlet, Outlets, WorkerName};
 use kiln_notify::{Notifier, NotifierSettings};
-use kiln_server::{Service, ServiceSettings, TlsFiles, TlsListener, router};
+use kiln_server::{
+    Connection, PlainListener, Service, ServiceSettings, TlsFiles, TlsListener, router,
+};
 use kiln_sign::Signer;
 use kiln_store::{Caps, Store, TicketKind};
 use kiln_wire::worker::Fetching;
@@ -35,6 +39,7 @@ use crate::telemetry;
 
 use boot::Boot;
 use crew::{Crew, CrewSettings};
+use hosted::Hosted;
 
 /// For how long the link to become the first operator is good, in milliseconds.
 const WELCOME: i64 = 24 * 3600 * 1000;
@@ -126,6 +131,9 @@ pub(crate) struct Arguments {
     signer: Vec<String>,
 
     #[command(flatten)]
+    hosted: Hosted,
+
+    #[command(flatten)]
     telemetry: telemetry::Telling,
 }
 
@@ -167,12 +175,12 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     welcome(&service, &url).await?;
     // The worker of this host needs no certificate: it has a door of its own, on the loopback.
     let (own, server) = match tls {
-        None => (address, serve_at(&service, &stop, at_once(listener))),
+        None => (address, serve_at(&service, &stop, PlainListener::new(listener))),
         Some(files) => {
             let own = TcpListener::bind("127.0.0.1:0").await.map_err(doing("listening"))?;
             let own_address = own.local_addr().map_err(doing("finding our address"))?;
             let safe = TlsListener::start(listener, files).map_err(doing("beginning with TLS"))?;
-            drop(serve_at(&service, &stop, at_once(own)));
+            drop(serve_at(&service, &stop, PlainListener::new(own)));
             (own_address, serve_at(&service, &stop, safe))
         }
     };
@@ -210,16 +218,6 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
     Ok(())
 }
 
-/// What is written goes out at once: where an answer is two pieces, the second would wait for the
-/// other side to say that it has the first, which it does after 40 ms.
-fn at_once(listener: TcpListener) -> impl axum::serve::Listener<Addr = SocketAddr> {
-    listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection stays as it is");
-        }
-    })
-}
-
 /// Answers what comes to a listener until the service is told to stop.
 fn serve_at<L>(
     service: &Arc<Service>,
@@ -227,11 +225,12 @@ fn serve_at<L>(
     listener: L,
 ) -> JoinHandle<std::io::Result<()>>
 where
-    L: axum::serve::Listener,
-    L::Addr: std::fmt::Debug,
+    L: Listener<Addr = SocketAddr>,
+    Connection: for<'a> Connected<IncomingStream<'a, L>>,
 {
     let mut stop = stop.clone();
-    let server = axum::serve(listener, router(Arc::clone(service)))
+    let router = router(Arc::clone(service));
+    let server = axum::serve(listener, router.into_make_service_with_connect_info::<Connection>())
         .with_graceful_shutdown(async move { drop(stop.wait_for(|stop| *stop).await) });
     tokio::spawn(server.into_future())
 }
@@ -269,7 +268,11 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
         limits: Limits::default(),
         jobs: arguments.jobs.unwrap_or(usual).clamp(1, 1024),
         upload_cap: arguments.upload << 20,
+        upload_caps: arguments.hosted.upload_caps(),
         notified: or_public(&arguments.notify_host),
+        proxies: arguments.hosted.proxies(),
+        rates: arguments.hosted.rates(),
+        provider: arguments.hosted.provider(url)?,
     };
     Ok(Service::new(flow, publisher, Access::new(store), settings))
 }

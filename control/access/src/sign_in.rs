@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kiln_model::{Fault, Faulty, Scope, UserId, UserName};
+use kiln_model::{Fault, Faulty, Foreign, Scope, UserId, UserName};
 use kiln_store::{NewToken, NewUser, Store, StoreError, TicketKind, TokenKind, UserRecord};
 
 use crate::password::{PasswordError, check_password, hash_password};
@@ -28,7 +28,7 @@ const LONGEST: u32 = 366;
 /// Lets people, programs and workers in.
 #[derive(Debug, Clone)]
 pub struct Access {
-    store: Store,
+    pub(crate) store: Store,
     failures: Arc<Mutex<HashMap<String, (u32, i64)>>>,
 }
 
@@ -53,6 +53,26 @@ pub enum AccessError {
     /// A token cannot live that long.
     #[error("a token is good for 1 to {LONGEST} days")]
     Days,
+    /// A sign-in at a provider that this browser didn't begin, or that is over.
+    #[error("this sign-in was begun in another browser, has taken too long, or is over")]
+    SignIn,
+    /// An account that an operator has disabled.
+    #[error("the account {name} is disabled")]
+    Disabled {
+        /// Its name.
+        name: String,
+    },
+    /// Somebody new at a provider is called there as somebody else is here.
+    #[error("there is another account called {name} here, which is not yours by this sign-in")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// By what the provider knows them.
+        subject: String,
+    },
+    /// A provider who doesn't say what somebody is called.
+    #[error("the provider doesn't say what to call you here")]
+    NoName,
 }
 
 impl Faulty for AccessError {
@@ -60,7 +80,14 @@ impl Faulty for AccessError {
         match self {
             Self::Store(error) => error.fault(),
             Self::Password(error) => error.fault(),
-            Self::Wrong | Self::Often | Self::Ticket | Self::Days => Fault::Caller,
+            Self::Wrong
+            | Self::Often
+            | Self::Ticket
+            | Self::Days
+            | Self::SignIn
+            | Self::Disabled { .. }
+            | Self::NameTaken { .. }
+            | Self::NoName => Fault::Caller,
         }
     }
 
@@ -69,6 +96,18 @@ impl Faulty for AccessError {
             Self::Store(error) => error.hint(),
             Self::Often => Some("wait a minute".to_owned()),
             Self::Ticket => Some("an operator can make another one".to_owned()),
+            Self::SignIn => Some("sign in once more".to_owned()),
+            Self::Disabled { .. } => Some("ask an operator of this service".to_owned()),
+            Self::NameTaken { name, subject } => {
+                let subject = Foreign::new(subject);
+                let subject = subject.as_str();
+                Some(format!(
+                    "if it is yours, an operator can join the two: 'kiln user join {name} {subject}'"
+                ))
+            }
+            Self::NoName => {
+                Some("an operator names the claim with 'kiln up --oidc-claim'".to_owned())
+            }
             Self::Password(_) | Self::Wrong | Self::Days => None,
         }
     }

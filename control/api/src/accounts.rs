@@ -119,6 +119,9 @@ pub struct User {
     pub is_disabled: bool,
     /// When it was made, in milliseconds since 1970.
     pub made_at: i64,
+    /// As whom an OpenID provider knows it: the provider's address and its word for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 /// A one-time link by which somebody sets the password of an account. It is told once.
@@ -153,4 +156,8 @@ pub struct UserChange {
     pub is_operator: Option<bool>,
     /// Whether it may do nothing any more.
     pub is_disabled: Option<bool>,
+    /// As whom the service's OpenID provider knows it, in the provider's word; an empty text for
+    /// nobody that it knows.
+    #[schema(max_length = 255)]
+    pub subject: Option<String>,
 }

@@ -132,6 +132,9 @@ pub struct Service {
     pub version: String,
     /// Where it takes itself to be reached: what it gives out as addresses begins so.
     pub url: String,
+    /// Who signs people in besides the service itself, by the name that its page says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signs_in_by: Option<String>,
 }
 
 /// How the service does.

@@ -30,8 +30,8 @@ const READ: i64 = DAY;
 /// How long a packed piece of metadata stays that nothing used.
 const CHUNKS: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// How long half an upload stays that nobody goes on with.
-const PARTS: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long half an upload stays that nobody goes on with. For as long it counts as its sender's.
+const PARTS: Duration = Duration::from_secs(24 * 3600);
 
 /// How a sweep is made.
 #[derive(Debug, Clone, Copy)]
@@ -184,6 +184,9 @@ impl Flow {
             Ok((count, bytes))
         };
         let (count, bytes) = blocking(&cas, remove).await?;
+        // What was sent so long ago is named by a build, or gone.
+        let age = i64::try_from(sweep.young.max(PARTS).as_millis()).unwrap_or(i64::MAX);
+        self.store().sweep_room(self.now().saturating_sub(age)).await?;
         Ok((count, bytes, signed))
     }
 

@@ -8,6 +8,7 @@ use kiln_access::{Need, Principal};
 use kiln_model::{BuildId, JobId, ProjectId};
 use kiln_store::ProjectRecord;
 
+use crate::peer::Peer;
 use crate::problem::{Answer, Refused};
 use crate::routes::About;
 use crate::service::App;
@@ -22,6 +23,8 @@ pub(crate) struct Guard {
     pub(crate) app: App,
     pub(crate) need: Need,
     pub(crate) about: About,
+    /// Whether it is counted how often somebody asks.
+    pub(crate) is_counted: bool,
 }
 
 /// Who asks, and for what; handlers take it from here.
@@ -30,6 +33,8 @@ pub(crate) struct Asker {
     pub(crate) principal: Principal,
     /// The project that the request is about.
     pub(crate) project: Option<ProjectRecord>,
+    /// From where.
+    pub(crate) peer: Peer,
 }
 
 impl Asker {
@@ -53,7 +58,7 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refused> {
-    let Guard { app, need, about } = guard;
+    let Guard { app, need, about, is_counted } = guard;
     // One of the databases can't keep such a text, so that nothing is called that.
     let is_nul = request.uri().query().is_some_and(|query| query.contains("%00"));
     if is_nul || params.iter().any(|(_, value)| value.contains('\0')) {
@@ -67,6 +72,10 @@ pub(crate) async fn guard(
         Some(secret) => app.access.by_secret(&secret, app.now()).await?,
         None => Principal::Anonymous,
     };
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+    if is_counted {
+        app.rates.count(&principal, &peer).map_err(Refused::too_often)?;
+    }
     let project = find_project(&app, about, &params).await?;
     let role = match (&project, principal.user()) {
         (Some(project), Some(user)) => app.store().role(project.id, user).await?,
@@ -77,7 +86,7 @@ pub(crate) async fn guard(
     if project.is_none() && matches!(need, Need::Member(..)) {
         return Err(kiln_access::Denied::Hidden.into());
     }
-    request.extensions_mut().insert(Asker { principal, project });
+    request.extensions_mut().insert(Asker { principal, project, peer });
     Ok(next.run(request).await)
 }
 
@@ -91,13 +100,18 @@ pub(crate) fn secret_of(headers: &HeaderMap) -> (Option<String>, bool) {
     if let Some(basic) = text.and_then(|text| text.strip_prefix("Basic ")) {
         return (basic_password(basic.trim()), false);
     }
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let session = cookies
-        .flat_map(|line| line.split(';'))
-        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
-        .map(str::to_owned);
+    let session = cookie_of(headers, COOKIE);
     let is_cookie = session.is_some();
     (session, is_cookie)
+}
+
+/// What a cookie of that name holds.
+pub(crate) fn cookie_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies
+        .flat_map(|line| line.split(';'))
+        .find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+        .map(str::to_owned)
 }
 
 fn basic_password(encoded: &str) -> Option<String> {

@@ -8,6 +8,7 @@ use kiln_api::Problem;
 use kiln_cas::CasError;
 use kiln_flow::{FlowError, OrderError, PublishFailure};
 use kiln_model::{Fault, Faulty, Foreign, Report};
+use kiln_oidc::OidcError;
 use kiln_store::StoreError;
 
 /// A request that was refused.
@@ -15,6 +16,8 @@ use kiln_store::StoreError;
 pub(crate) struct Refused {
     status: StatusCode,
     report: Report,
+    /// After how many seconds it may be asked again, where that is known.
+    again: Option<u64>,
 }
 
 pub(crate) type Answer<T> = Result<T, Refused>;
@@ -24,7 +27,15 @@ impl Refused {
     pub(crate) fn caller(status: StatusCode, error: impl Into<String>) -> Self {
         let report =
             Report { fault: Fault::Caller, error: error.into(), causes: Vec::new(), hint: None };
-        Self { status, report }
+        Self { status, report, again: None }
+    }
+
+    /// Somebody asks more often than they may.
+    pub(crate) fn too_often(seconds: u64) -> Self {
+        let error = "you ask more often than this service answers";
+        let refused = Self::caller(StatusCode::TOO_MANY_REQUESTS, error);
+        let hint = format!("ask again in {seconds} s");
+        Self { again: Some(seconds), ..refused.with_hint(&hint) }
     }
 
     pub(crate) fn with_hint(mut self, hint: &str) -> Self {
@@ -47,7 +58,7 @@ impl Refused {
     pub(crate) fn lost(error: impl std::fmt::Display) -> Self {
         let error = format!("reading what was asked for: {error}");
         let report = Report { fault: Fault::Host, error, causes: Vec::new(), hint: None };
-        Self { status: usual(Fault::Host), report }
+        Self { status: usual(Fault::Host), report, again: None }
     }
 
     /// What the answer's status will be.
@@ -55,25 +66,31 @@ impl Refused {
         self.status
     }
 
-    /// In one line, for a page that says it beside its form.
+    /// In one line, for a page that says it beside its form. What is no caller's fault is logged.
     pub(crate) fn said(&self) -> String {
+        self.log();
         match &self.report.hint {
             Some(hint) => format!("{}: {hint}", self.report.error),
             None => self.report.error.clone(),
         }
     }
 
+    fn log(&self) {
+        let Self { status, report, .. } = self;
+        if matches!(report.fault, Fault::Host | Fault::Kiln | Fault::Breach) {
+            tracing::error!(%status, error = report.error, causes = ?report.causes, "refused");
+        }
+    }
+
     fn of(error: &(impl Faulty + ?Sized), status: StatusCode) -> Self {
-        Self { status, report: Report::of(error) }
+        Self { status, report: Report::of(error), again: None }
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let Self { status, report } = self;
-        if matches!(report.fault, Fault::Host | Fault::Kiln | Fault::Breach) {
-            tracing::error!(%status, error = report.error, causes = ?report.causes, "refused");
-        }
+        self.log();
+        let Self { status, report, again } = self;
         let problem = Problem {
             status: status.as_u16(),
             title: report.error,
@@ -86,6 +103,9 @@ impl IntoResponse for Refused {
         response.extensions_mut().insert(problem);
         let kind = header::HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if let Some(seconds) = again {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
         if status == StatusCode::UNAUTHORIZED {
             let scheme = header::HeaderValue::from_static("Bearer, Basic realm=\"kiln\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
@@ -102,7 +122,10 @@ const TEXT: usize = 4096;
 pub(crate) async fn as_problem(response: Response) -> Response {
     let status = response.status();
     let is_refusal = status.is_client_error() || status.is_server_error();
-    if !is_refusal || response.extensions().get::<Problem>().is_some() {
+    // A page that says it beside its form, as that a password is wrong, is told as it should be.
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_page = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if !is_refusal || is_page || response.extensions().get::<Problem>().is_some() {
         return response;
     }
     let (parts, body) = response.into_parts();
@@ -141,6 +164,7 @@ fn of_store(error: &StoreError) -> StatusCode {
     match error {
         StoreError::NoJob(_) | StoreError::None { .. } => StatusCode::NOT_FOUND,
         StoreError::OtherRequest(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        StoreError::NoRoom { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         StoreError::Taken { .. }
         | StoreError::Illegal { .. }
         | StoreError::Never(_)
@@ -214,7 +238,24 @@ impl From<AccessError> for Refused {
             AccessError::Wrong | AccessError::Ticket => StatusCode::UNAUTHORIZED,
             AccessError::Often => StatusCode::TOO_MANY_REQUESTS,
             AccessError::Password(error) => usual(error.fault()),
-            AccessError::Days => StatusCode::BAD_REQUEST,
+            AccessError::Days | AccessError::NoName => StatusCode::BAD_REQUEST,
+            AccessError::SignIn => StatusCode::UNAUTHORIZED,
+            AccessError::Disabled { .. } => StatusCode::FORBIDDEN,
+            AccessError::NameTaken { .. } => StatusCode::CONFLICT,
+        };
+        Self::of(&error, status)
+    }
+}
+
+impl From<OidcError> for Refused {
+    fn from(error: OidcError) -> Self {
+        let status = match &error {
+            OidcError::Code { .. } => StatusCode::UNAUTHORIZED,
+            OidcError::NotAllowed { .. } => StatusCode::FORBIDDEN,
+            OidcError::Setup(_)
+            | OidcError::Unreachable { .. }
+            | OidcError::Nonsense { .. }
+            | OidcError::Unbelieved { .. } => usual(error.fault()),
         };
         Self::of(&error, status)
     }

@@ -17,6 +17,7 @@ use crate::api::{
 use crate::guard::{Guard, guard};
 use crate::hooks as forges;
 use crate::openapi::Shape;
+use crate::peer::peer;
 use crate::problem::as_problem;
 use crate::service::App;
 use crate::traced::traced;
@@ -56,6 +57,8 @@ pub struct Route {
     /// The type of what is sent or answered, where it is not JSON.
     pub(crate) sends: Option<&'static str>,
     pub(crate) answers: Option<&'static str>,
+    /// Whether it is counted how often somebody asks for it.
+    is_counted: bool,
     handler: MethodRouter<App>,
 }
 
@@ -249,9 +252,9 @@ fn of_operating() -> Vec<Route> {
             .gives::<api::Service>(),
         get("/api/v1/openapi.json", ANYONE, operating::openapi, "This description")
             .answers("application/json"),
-        get("/health", ANYONE, operating::health, "Whether the service runs"),
-        get("/ready", ANYONE, operating::ready, "Whether it can do its work"),
-        get("/metrics", ANYONE, operating::metrics, "Figures for Prometheus"),
+        get("/health", ANYONE, operating::health, "Whether the service runs").uncounted(),
+        get("/ready", ANYONE, operating::ready, "Whether it can do its work").uncounted(),
+        get("/metrics", ANYONE, operating::metrics, "Figures for Prometheus").uncounted(),
     ]
 }
 
@@ -259,6 +262,7 @@ fn of_readers() -> Vec<Route> {
     const FILE: &str = "/repos/{project}/{target}/{snapshot}/{*path}";
     vec![
         get("/repos/{project}/key.asc", READER, repos::key, "The public key of a project")
+            .uncounted()
             .project(),
         get(
             "/repos/{project}/{target}/{file}",
@@ -266,8 +270,9 @@ fn of_readers() -> Vec<Route> {
             repos::about,
             "A .repo file or mirror list",
         )
+        .uncounted()
         .project(),
-        get(FILE, READER, repos::file, "A file of a repository").project(),
+        get(FILE, READER, repos::file, "A file of a repository").uncounted().project(),
     ]
 }
 
@@ -290,12 +295,14 @@ fn of_workers() -> Vec<Route> {
 
 /// Pages for whoever comes by.
 fn of_visitors() -> Vec<Route> {
-    use pages::{account, assets, links, projects, queue, start};
+    use pages::{account, assets, links, oidc, projects, queue, start};
     vec![
         get("/", ANYONE, start::start, "What is being built"),
-        get("/assets/{digest}/{name}", ANYONE, assets::asset, "Style and scripts"),
+        get("/assets/{digest}/{name}", ANYONE, assets::asset, "Style and scripts").uncounted(),
         get("/login", ANYONE, account::login_form, "The page to sign in"),
         post("/login", ANYONE, account::login, "Sign in to a browser"),
+        get("/login/oidc", ANYONE, oidc::begin, "To the provider that signs people in"),
+        get("/login/oidc/done", ANYONE, oidc::end, "Back from it"),
         post("/logout", ANYONE, account::logout, "Sign out"),
         get("/welcome", ANYONE, account::welcome_form, "The page of the one-time link"),
         post("/welcome", ANYONE, account::welcome, "Become the first operator"),
@@ -365,14 +372,15 @@ fn of_forms() -> Vec<Route> {
 pub fn router(app: App) -> Router {
     let mut router = Router::new();
     for route in routes() {
-        let Route { path, need, about, handler, .. } = route;
-        let layer = from_fn_with_state(Guard { app: app.clone(), need, about }, guard);
-        let handler = handler.layer(layer).layer(from_fn_with_state(path, traced));
-        router = router.route(path, handler);
+        let Route { path, need, about, handler, is_counted, .. } = route;
+        let guarded = Guard { app: app.clone(), need, about, is_counted };
+        let handler = handler.layer(from_fn_with_state(guarded, guard));
+        router = router.route(path, handler.layer(from_fn_with_state(path, traced)));
     }
     let faces = from_fn_with_state(app.clone(), pages::faces::faces);
     let router = router.fallback(pages::faces::nothing).layer(map_response(as_problem));
-    router.layer(faces).with_state(app)
+    let peer = from_fn_with_state(app.clone(), peer);
+    router.layer(faces).layer(peer).with_state(app)
 }
 
 impl Route {
@@ -388,6 +396,12 @@ impl Route {
     /// Files are not held in memory: the handler bounds what it takes.
     fn takes_files(mut self) -> Self {
         self.handler = self.handler.layer(DefaultBodyLimit::disable());
+        self
+    }
+
+    /// Anybody asks for it as often as they like.
+    fn uncounted(mut self) -> Self {
+        self.is_counted = false;
         self
     }
 
@@ -443,6 +457,7 @@ macro_rules! method {
                 asks: Vec::new(),
                 sends: None,
                 answers: None,
+                is_counted: true,
                 handler: on(MethodFilter::$filter, handler),
             }
         }

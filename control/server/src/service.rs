@@ -4,7 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kiln_access::Access;
 use kiln_flow::{Flow, Publisher};
 use kiln_model::{Digest, LeaseKey, Limits, Outlets};
-use kiln_store::{Caps, Deed, Store};
+use kiln_oidc::Provider;
+use kiln_store::{Caps, Deed, Store, UploadCaps};
+
+use crate::peer::Network;
+use crate::rates::{RateCaps, Rates};
 
 /// How many workers that waited look at once: what wakes one wakes all, and few get something.
 const LEASING: usize = 8;
@@ -22,8 +26,16 @@ pub struct ServiceSettings {
     pub jobs: u32,
     /// The largest file that can be uploaded, in bytes.
     pub upload_cap: u64,
+    /// How much an account may have sent that no build names yet.
+    pub upload_caps: UploadCaps,
     /// Whom the service itself may speak to: those who are told what becomes of jobs.
     pub notified: Outlets,
+    /// Proxies that are believed when they say for whom they ask.
+    pub proxies: Vec<Network>,
+    /// How often somebody may ask.
+    pub rates: RateCaps,
+    /// Who signs people in besides the service itself.
+    pub provider: Option<Arc<Provider>>,
 }
 
 /// All that a request may need.
@@ -40,6 +52,8 @@ pub struct Service {
     pub(crate) granted: Mutex<BTreeMap<LeaseKey, Arc<BTreeSet<Digest>>>>,
     /// Workers that were woken look for something to do, a few at a time.
     pub(crate) leasing: tokio::sync::Semaphore,
+    /// Who asked how often.
+    pub(crate) rates: Rates,
 }
 
 /// What handlers are given.
@@ -54,7 +68,8 @@ impl Service {
         settings: ServiceSettings,
     ) -> Self {
         let (granted, leasing) = (Mutex::default(), tokio::sync::Semaphore::new(LEASING));
-        Self { flow, publisher, access, settings, granted, leasing }
+        let rates = Rates::new(settings.rates);
+        Self { flow, publisher, access, settings, granted, leasing, rates }
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -98,6 +98,8 @@ const EXPECTED: &[(&str, May)] = &[
     ("GET /assets/{digest}/{name}", Anyone),
     ("GET /login", Anyone),
     ("POST /login", Anyone),
+    ("GET /login/oidc", Anyone),
+    ("GET /login/oidc/done", Anyone),
     ("POST /logout", Anyone),
     ("GET /welcome", Anyone),
     ("POST /welcome", Anyone),
@@ -143,6 +145,9 @@ const SPECIAL: &[(&str, u16)] = &[
     ("DELETE /api/v1/projects/{project}/hooks/{id}", 404),
     ("DELETE /api/v1/projects/{project}/listeners/{id}", 404),
     ("POST /hooks/{name}", 404),
+    // Nobody else signs people in to the service of these tests.
+    ("GET /login/oidc", 404),
+    ("GET /login/oidc/done", 404),
 ];
 
 /// The status that a project's privacy, a route and an asker make; nothing where who asks may.

@@ -26,10 +26,11 @@ const FORMAT: &str = "kiln database 1";
 /// Every table, in an order in which they can be filled: what a row refers to is there before it.
 /// With each how many columns its rows are told apart by, from the first on, and whether the
 /// database makes that number.
-const TABLES: [(&str, usize, Ids); 22] = [
+const TABLES: [(&str, usize, Ids); 23] = [
     ("users", 1, Ids::Made),
     ("tokens", 1, Ids::Made),
     ("tickets", 1, Ids::Given),
+    ("uploads", 2, Ids::Given),
     ("projects", 1, Ids::Made),
     ("members", 2, Ids::Given),
     ("repos", 2, Ids::Given),

@@ -1,5 +1,7 @@
 use kiln_model::{Fault, Faulty, IllegalStep, JobId, LeaseKey};
 
+use crate::UploadCaps;
+
 /// Why the store refused.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -85,6 +87,19 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
+    /// Somebody has sent as much as they may that no build names yet.
+    #[error(
+        "with this it would be {files} files of {bytes} bytes that you sent and no build names yet; \
+         {} files of {} bytes may be", .caps.files, .caps.bytes
+    )]
+    NoRoom {
+        /// How many bytes it would be.
+        bytes: u64,
+        /// How many files.
+        files: u64,
+        /// How much it may be.
+        caps: UploadCaps,
+    },
     /// One key for two requests.
     #[error("the idempotency key {0:?} was used for another request")]
     OtherRequest(String),
@@ -110,6 +125,7 @@ impl Faulty for StoreError {
             | Self::OtherRequest(_)
             | Self::NotEmpty
             | Self::Dump { .. }
+            | Self::NoRoom { .. }
             | Self::Never(_) => Fault::Caller,
             Self::Stale(_) => Fault::Breach,
         }
@@ -118,6 +134,10 @@ impl Faulty for StoreError {
     fn hint(&self) -> Option<String> {
         if let Self::OtherRequest(_) = self {
             return Some("a new request needs a new key".to_owned());
+        }
+        if let Self::NoRoom { .. } = self {
+            let hint = "submit builds of what you sent, or wait a day: what no build names goes";
+            return Some(hint.to_owned());
         }
         let Self::Database { source, .. } = self else { return None };
         let code = source.as_database_error()?.code()?;

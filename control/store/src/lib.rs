@@ -25,6 +25,7 @@ mod queue;
 mod records;
 mod retention;
 mod turn;
+mod uploads;
 mod workers;
 
 pub use audit::{Audited, Deed};
@@ -48,4 +49,5 @@ pub use records::{
 };
 pub use retention::{Leaving, Retained};
 pub use turn::{Turn, Work};
+pub use uploads::UploadCaps;
 pub use workers::{NewWorker, WorkerRecord, WorkerState};

@@ -34,6 +34,8 @@ pub struct UserRecord {
     pub made_at: i64,
     /// Since when it may do nothing, likewise.
     pub disabled_at: Option<i64>,
+    /// Issuer and subject of an OpenID provider.
+    pub subject: Option<String>,
 }
 
 /// What a token is for.
@@ -94,6 +96,8 @@ pub enum TicketKind {
     Worker,
     /// To set the password of an account.
     Password,
+    /// To come back from a provider at which somebody signs in.
+    SignIn,
 }
 
 impl TokenKind {
@@ -111,6 +115,7 @@ impl TicketKind {
             Self::Operator => "operator",
             Self::Worker => "worker",
             Self::Password => "password",
+            Self::SignIn => "sign-in",
         }
     }
 }
@@ -181,6 +186,15 @@ impl Store {
         let text = "UPDATE users SET is_operator = $1 WHERE id = $2";
         let query = sqlx::query(text).bind(i64::from(is_operator)).bind(id.0);
         self.change("changing an account", query).await.map(drop)
+    }
+
+    /// Says as whom an OpenID provider knows an account; nothing where it signs in here alone.
+    pub async fn set_subject(&self, id: UserId, subject: Option<&str>) -> Result<(), StoreError> {
+        let mut write = self.write("joining an account with a provider's").await?;
+        let text = "UPDATE users SET subject = $1 WHERE id = $2 RETURNING id";
+        let update = sqlx::query(text).bind(subject).bind(id.0);
+        write.make(update, "account that signs in as", subject.unwrap_or_default()).await?;
+        write.commit().await
     }
 
     /// Lets an account do nothing from now on, its sessions and tokens included; or, without a
@@ -282,6 +296,13 @@ impl Store {
         self.change("ending one-time rights", query).await.map(drop)
     }
 
+    /// Forgets the one-time rights of a kind that have run out.
+    pub async fn drop_tickets(&self, kind: TicketKind, now: i64) -> Result<(), StoreError> {
+        let text = "DELETE FROM tickets WHERE kind = $1 AND expires_at <= $2";
+        let query = sqlx::query(text).bind(kind.word()).bind(now);
+        self.change("forgetting one-time rights", query).await.map(drop)
+    }
+
     /// Uses a one-time right up; whom it is for, if it was good.
     pub async fn use_ticket(
         &self,
@@ -320,6 +341,7 @@ fn user_record(row: &AnyRow) -> UserRecord {
         is_operator: row.get::<i64, _>("is_operator") != 0,
         made_at: row.get("made_at"),
         disabled_at: row.get("disabled_at"),
+        subject: row.get("subject"),
     }
 }
 

@@ -63,7 +63,8 @@ fn main() -> Result<()> {
         true => Some(Postgres::start().map_err(here)?),
         false => None,
     };
-    let mut with = vec!["--workers", "0"];
+    // Whoever builds ten thousand packages in a minute asks more often than people do.
+    let mut with = vec!["--workers", "0", "--rate-user", "0", "--rate-address", "0"];
     with.extend(postgres.iter().flat_map(|postgres| ["--database", postgres.url.as_str()]));
     let mut service = Service::start_as(&arguments.kiln, ground, &trial, &with)?;
     let Arguments { clients, builds, projects, workers, slots, singles, longest, .. } = arguments;

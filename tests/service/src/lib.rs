@@ -7,11 +7,13 @@ mod dice;
 mod dnf;
 mod forge;
 mod http;
+mod provider;
 mod reader;
 
 pub use dice::Dice;
 pub use dnf::Dnf;
 pub use http::{Answer, Http};
+pub use provider::{Page, Provider, Visitor, free_address};
 pub use reader::{Look, Reader};
 
 use std::fs;

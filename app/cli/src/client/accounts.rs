@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use kiln_api::{
-    LoginAsked, Me, NewUser, OperatorAsked, PasswordLink, Token, TokenAsked, TokenMade, User,
-    UserChange,
+    LoginAsked, Me, NewUser, OperatorAsked, PasswordLink, Service, Token, TokenAsked, TokenMade,
+    User, UserChange,
 };
+use kiln_model::Foreign;
 use reqwest::Method;
 
 use super::servers::Servers;
@@ -28,6 +29,11 @@ pub(crate) struct Login {
     /// Become the first operator, by the ticket that 'kiln up' prints
     #[arg(long, value_name = "TICKET")]
     ticket: Option<String>,
+
+    /// By a token, which is asked for, and not by a password: for those who sign in elsewhere. One
+    /// makes it in a browser, on the page of one's account
+    #[arg(long, conflicts_with = "ticket")]
+    token: bool,
 }
 
 /// What `kiln whoami` takes.
@@ -117,10 +123,23 @@ enum UserVerb {
         /// Its name
         name: String,
     },
+    /// Let the owner of an account sign in to it by the service's OpenID provider
+    Join {
+        /// Its name
+        name: String,
+        /// The provider's own word for who that is, its 'sub'; '' for nobody any more
+        subject: String,
+    },
 }
 
 pub(crate) fn login(arguments: &Login) -> Result<ExitCode, Failure> {
     let client = Client::new(&arguments.server, None)?;
+    if arguments.token {
+        return login_by_token(&client.server);
+    }
+    if arguments.ticket.is_none() {
+        tell_of_others(&client);
+    }
     let password = password(&format!("password of {}: ", arguments.user))?;
     let made: TokenMade = match &arguments.ticket {
         Some(ticket) => {
@@ -137,6 +156,28 @@ pub(crate) fn login(arguments: &Login) -> Result<ExitCode, Failure> {
     Servers::load()?.keep(&client.server, &made.secret)?;
     println!("signed in to {} as {}", client.server, arguments.user);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps a token that somebody made in a browser, if it is good.
+fn login_by_token(server: &str) -> Result<ExitCode, Failure> {
+    let token = password("token: ")?.trim().to_owned();
+    let client = Client::new(server, Some(token.clone()))?;
+    let me: Me = client.get("/api/v1/me")?;
+    Servers::load()?.keep(&client.server, &token)?;
+    println!("signed in to {} as {}", client.server, me.name);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever signs in elsewhere has no password here, and is told so before being asked for one.
+fn tell_of_others(client: &Client) {
+    // It is only a hint: what is wrong with the service, signing in itself tells.
+    let Ok(service) = client.get::<Service>("/api/v1/service") else { return };
+    let Some(name) = service.signs_in_by.filter(|_| std::io::stdin().is_terminal()) else { return };
+    let (name, server) = (Foreign::new(&name), &client.server);
+    let name = name.as_str();
+    eprintln!(
+        "By {name}: sign in at {server}/tokens, make a token, and 'kiln login {server} --token'"
+    );
 }
 
 /// From the terminal, unseen; from standard input where that is none.
@@ -215,7 +256,8 @@ pub(crate) fn users(arguments: &UserArguments) -> Result<ExitCode, Failure> {
                     (false, true) => "operator",
                     (false, false) => "",
                 };
-                vec![one.name.clone(), what.to_owned()]
+                let subject = one.subject.clone().unwrap_or_default();
+                vec![one.name.clone(), what.to_owned(), subject]
             };
             print(*json, &users, || users.iter().map(row).collect());
         }
@@ -228,6 +270,10 @@ pub(crate) fn users(arguments: &UserArguments) -> Result<ExitCode, Failure> {
         UserVerb::Password { name } => {
             let password = Some(password(&format!("new password of {name}: "))?);
             change(name, UserChange { password, ..UserChange::default() })?;
+        }
+        UserVerb::Join { name, subject } => {
+            let subject = Some(subject.clone());
+            change(name, UserChange { subject, ..UserChange::default() })?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -20,21 +20,23 @@ const LOGIN_DAYS: u32 = 90;
 
 pub(crate) async fn first_operator(
     State(app): State<App>,
+    Extension(asker): Extension<Asker>,
     Taken(asked): Taken<OperatorAsked>,
 ) -> Answer<Json<TokenMade>> {
     let name: UserName = asked.name.parse().map_err(Refused::wrong)?;
     let access = &app.access;
     let user = access.first_operator(&asked.ticket, name, &asked.password, app.now()).await?;
-    app.note(&asked.name, "operator first", &asked.name, "").await;
+    app.note(&asked.name, "operator first", &asked.name, &asker.peer.said()).await;
     token_for(&app, user, "first operator").await
 }
 
 pub(crate) async fn login(
     State(app): State<App>,
+    Extension(asker): Extension<Asker>,
     Taken(asked): Taken<LoginAsked>,
 ) -> Answer<Json<TokenMade>> {
     let user = app.access.by_password(&asked.name, &asked.password, app.now()).await?;
-    app.note(&user.name, "login", &asked.label, "").await;
+    app.note(&user.name, "login", &asked.label, &asker.peer.said()).await;
     token_for(&app, user.id, &asked.label).await
 }
 
@@ -147,8 +149,26 @@ pub(crate) async fn change_user(
     if let Some(is_disabled) = change.is_disabled {
         store.set_disabled(user.id, is_disabled.then(|| app.now())).await?;
     }
+    if let Some(subject) = &change.subject {
+        let subject = subject_at(&app, subject)?;
+        store.set_subject(user.id, subject.as_deref()).await?;
+    }
     app.note(&asker.label(), "user set", &name, "").await;
     Ok(Json(view(find(&app, &name).await?)))
+}
+
+/// As whom the provider knows somebody, in the words of the store.
+fn subject_at(app: &App, subject: &str) -> Answer<Option<String>> {
+    if subject.is_empty() {
+        return Ok(None);
+    }
+    // At most 255 characters of ASCII, says the standard (OpenID Connect Core 1.0, section 2).
+    if subject.len() > 255 || !subject.chars().all(|c| c == ' ' || c.is_ascii_graphic()) {
+        return Err(Refused::wrong("not a word by which a provider tells people apart"));
+    }
+    let none = "nobody else signs people in to this service";
+    let provider = app.settings.provider.as_ref().ok_or_else(|| Refused::wrong(none))?;
+    Ok(Some(kiln_access::subject_of(provider.issuer(), subject)))
 }
 
 pub(crate) async fn find(app: &App, name: &str) -> Answer<UserRecord> {
@@ -161,6 +181,7 @@ fn view(user: UserRecord) -> User {
         is_operator: user.is_operator,
         is_disabled: user.disabled_at.is_some(),
         made_at: user.made_at,
+        subject: user.subject,
     }
 }
 

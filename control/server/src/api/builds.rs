@@ -58,6 +58,8 @@ pub(crate) async fn submit(
     Taken(asked): Taken<BuildAsked>,
 ) -> Answer<(StatusCode, Json<BuildsMade>)> {
     let once = key.once(&asker, &asked)?;
+    let sent: Vec<String> =
+        asked.given.iter().flat_map(|given| given.files.values()).cloned().collect();
     if asked.given.len() > AT_ONCE {
         return Err(Refused::wrong(format!("at most {AT_ONCE} builds can be asked for at once")));
     }
@@ -84,6 +86,8 @@ pub(crate) async fn submit(
         once,
     };
     let made = app.flow.order(&order).await?;
+    // A build names it now.
+    app.store().free_room(asker.user()?, sent.iter().map(String::as_str)).await?;
     let mut builds = Vec::new();
     for one in &made {
         let record = app.store().build(one.build).await?;

@@ -137,7 +137,8 @@ pub(crate) async fn stats(State(app): State<App>) -> Answer<Json<Stats>> {
 
 pub(crate) async fn service(State(app): State<App>) -> Json<Service> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Json(Service { version, url: app.settings.url.clone() })
+    let signs_in_by = app.settings.provider.as_ref().map(|provider| provider.name().to_owned());
+    Json(Service { version, url: app.settings.url.clone(), signs_in_by })
 }
 
 pub(crate) async fn openapi() -> Json<utoipa::openapi::OpenApi> {

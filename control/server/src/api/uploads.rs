@@ -1,7 +1,7 @@
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use futures_util::StreamExt as _;
 use kiln_api::{Upload, UploadAsked};
 use kiln_cas::{Cas, CasError};
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
 use crate::bodies::Taken;
+use crate::guard::Asker;
 use crate::problem::{Answer, Refused};
 use crate::service::App;
 
@@ -27,10 +28,12 @@ pub(crate) struct At {
 
 pub(crate) async fn begin(
     State(app): State<App>,
+    Extension(asker): Extension<Asker>,
     Taken(asked): Taken<UploadAsked>,
 ) -> Answer<Json<Upload>> {
     let digest: Digest = asked.digest.parse().map_err(Refused::wrong)?;
     within(&app, asked.size)?;
+    keep_room(&app, &asker, &digest.to_string(), asked.size).await?;
     let cas = app.flow.cas().clone();
     let size = asked.size;
     let look = move || -> Result<Upload, CasError> {
@@ -44,12 +47,14 @@ pub(crate) async fn begin(
 
 pub(crate) async fn go_on(
     State(app): State<App>,
+    Extension(asker): Extension<Asker>,
     Path(digest): Path<String>,
     Query(at): Query<At>,
     body: Body,
 ) -> Answer<Json<Upload>> {
     let digest: Digest = digest.parse().map_err(Refused::wrong)?;
     within(&app, at.size)?;
+    keep_room(&app, &asker, &digest.to_string(), at.size).await?;
     Ok(Json(receive(app.flow.cas(), digest, at.size, at.offset, body).await?))
 }
 
@@ -60,6 +65,13 @@ fn within(app: &App, size: u64) -> Answer<()> {
     }
     let error = format!("{size} bytes are more than this service takes, which is {cap}");
     Err(Refused::caller(StatusCode::PAYLOAD_TOO_LARGE, error))
+}
+
+/// Counts what is sent as its sender's, until a build names it or it is swept. What is here already
+/// counts as well: by asking for it one keeps it here.
+pub(crate) async fn keep_room(app: &App, asker: &Asker, name: &str, size: u64) -> Answer<()> {
+    let (owner, caps) = (asker.user()?, app.settings.upload_caps);
+    Ok(app.store().keep_room(owner, (name, size), caps, app.now()).await?)
 }
 
 /// Takes bytes of a blob from `offset` on. What arrived stays when the connection breaks, and the

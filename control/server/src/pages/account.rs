@@ -24,6 +24,22 @@ struct LoginPage {
     next: String,
     error: Option<String>,
     name: String,
+    other: Option<Elsewhere>,
+}
+
+/// Another way to sign in than by a password.
+pub(super) struct Elsewhere {
+    pub(super) name: String,
+    /// A link: a form would be held to its page's policy all the way to the provider.
+    pub(super) link: String,
+}
+
+impl Elsewhere {
+    /// The way by the service's provider, if it has one, and back to `next`.
+    pub(super) fn of(app: &App, next: &str) -> Option<Self> {
+        let name = app.settings.provider.as_ref()?.name().to_owned();
+        Some(Self { name, link: format!("/login/oidc?next={}", quoted(next)) })
+    }
 }
 
 #[derive(Template)]
@@ -42,11 +58,14 @@ struct TokensPage {
     made: Option<TokenMade>,
 }
 
+/// The longest path that somebody is led back to.
+const LONGEST: usize = 2048;
+
 /// Where to go on.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Next {
-    next: String,
+    pub(super) next: String,
 }
 
 /// The secret of a link.
@@ -61,8 +80,9 @@ pub(crate) async fn login_form(
     Extension(asker): Extension<Asker>,
     Query(Next { next }): Query<Next>,
 ) -> Answer<Response> {
-    let shell = Shell::of(&app, &asker, "Sign in");
-    page(&LoginPage { shell, next: local(&next), error: None, name: String::new() })
+    let (shell, next) = (Shell::of(&app, &asker, "Sign in"), local(&next));
+    let other = Elsewhere::of(&app, &next);
+    page(&LoginPage { shell, next, error: None, name: String::new(), other })
 }
 
 pub(crate) async fn login(
@@ -76,8 +96,8 @@ pub(crate) async fn login(
     let (name, next) = (fields.text("name"), local(fields.text("next")));
     match app.access.by_password(name, &fields.exact("password"), app.now()).await {
         Ok(user) => {
-            app.note(&user.name, "login", "browser", "").await;
-            signed_in(&app, user.id, &next).await
+            app.note(&user.name, "login", "browser", &asker.peer.said()).await;
+            signed_in(&app, &asker, user.id, &next).await
         }
         Err(error) => {
             let refused = Refused::from(error);
@@ -87,9 +107,18 @@ pub(crate) async fn login(
             }
             let shell = Shell::of(&app, &asker, "Sign in");
             let (error, name) = (Some(refused.said()), name.to_owned());
-            Ok(page_with(status, &LoginPage { shell, next, error, name }))
+            let other = Elsewhere::of(&app, &next);
+            Ok(page_with(status, &LoginPage { shell, next, error, name, other }))
         }
     }
+}
+
+/// The page to sign in, with why that came to nothing.
+pub(super) fn not_signed_in(app: &App, asker: &Asker, next: &str, refused: Refused) -> Response {
+    let (status, error) = (refused.status(), Some(refused.said()));
+    let shell = Shell::of(app, asker, "Sign in");
+    let (next, other) = (next.to_owned(), Elsewhere::of(app, next));
+    page_with(status, &LoginPage { shell, next, error, name: String::new(), other })
 }
 
 pub(crate) async fn logout(
@@ -99,7 +128,7 @@ pub(crate) async fn logout(
     if let Principal::User { id, token, .. } = asker.principal {
         app.store().revoke_token(id, token, app.now()).await?;
     }
-    with_cookie(&app, to("/")?, "", 0)
+    with_cookie(&app, &asker, to("/")?, "", 0)
 }
 
 pub(crate) async fn welcome_form(
@@ -110,15 +139,19 @@ pub(crate) async fn welcome_form(
     page(&WelcomePage { shell: Shell::of(&app, &asker, "Welcome"), ticket })
 }
 
-pub(crate) async fn welcome(State(app): State<App>, fields: Fields) -> Answer<Response> {
+pub(crate) async fn welcome(
+    State(app): State<App>,
+    Extension(asker): Extension<Asker>,
+    fields: Fields,
+) -> Answer<Response> {
     let name: UserName = fields.text("name").parse().map_err(Refused::wrong)?;
     let (ticket, password) = (fields.text("ticket"), fields.exact("password"));
     if password != fields.exact("again") {
         return Err(Refused::wrong("the two passwords are not the same"));
     }
     let user = app.access.first_operator(ticket, name.clone(), &password, app.now()).await?;
-    app.note(name.as_str(), "operator first", name.as_str(), "").await;
-    signed_in(&app, user, "/").await
+    app.note(name.as_str(), "operator first", name.as_str(), &asker.peer.said()).await;
+    signed_in(&app, &asker, user, "/").await
 }
 
 pub(crate) async fn tokens(
@@ -174,15 +207,32 @@ async fn tokens_page(
     Ok(page_with(status, &TokensPage { shell, tokens, made }))
 }
 
-pub(super) async fn signed_in(app: &App, user: UserId, next: &str) -> Answer<Response> {
+pub(super) async fn signed_in(
+    app: &App,
+    asker: &Asker,
+    user: UserId,
+    next: &str,
+) -> Answer<Response> {
     let now = app.now();
     let (secret, until) = app.access.begin_session(user, now).await?;
-    with_cookie(app, to(next)?, secret.text(), (until - now) / 1000)
+    with_cookie(app, asker, to(next)?, secret.text(), (until - now) / 1000)
+}
+
+/// What a cookie says that goes over TLS alone, where there is TLS: here, or before a proxy.
+pub(super) fn secure(app: &App, asker: &Asker) -> &'static str {
+    let is_secure = app.settings.url.starts_with("https:") || asker.peer.is_secure;
+    if is_secure { "; Secure" } else { "" }
 }
 
 /// The response with the cookie of a session that lasts some seconds; 0 takes it away.
-fn with_cookie(app: &App, mut response: Response, secret: &str, age: i64) -> Answer<Response> {
-    let secure = if app.settings.url.starts_with("https:") { "; Secure" } else { "" };
+fn with_cookie(
+    app: &App,
+    asker: &Asker,
+    mut response: Response,
+    secret: &str,
+    age: i64,
+) -> Answer<Response> {
+    let secure = secure(app, asker);
     let cookie =
         format!("{COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");
     let cookie = HeaderValue::from_str(&cookie).map_err(Refused::wrong)?;
@@ -191,11 +241,23 @@ fn with_cookie(app: &App, mut response: Response, secret: &str, age: i64) -> Ans
 }
 
 /// A path of this service; the start for whatever else somebody put into a link.
-fn local(next: &str) -> String {
+pub(super) fn local(next: &str) -> String {
     let is_ours = next.starts_with('/')
+        && next.len() <= LONGEST
         && !next.starts_with("//")
         && next.chars().all(|c| c.is_ascii_graphic() && c != '\\');
     if is_ours { next.to_owned() } else { "/".to_owned() }
+}
+
+/// A path as the value of something in an address.
+fn quoted(path: &str) -> String {
+    let quote = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    path.bytes().map(quote).collect()
 }
 
 #[cfg(test)]
@@ -215,5 +277,7 @@ mod tests {
         ] {
             assert_eq!(local(given), goes, "{given:?}");
         }
+        assert_eq!(local(&format!("/{}", "x".repeat(LONGEST))), "/", "no path is so long");
+        assert_eq!(quoted("/a?b=1&c=%2f#+"), "/a%3Fb%3D1%26c%3D%252f%23%2B");
     }
 }

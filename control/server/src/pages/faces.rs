@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use kiln_api::Problem;
 
+use super::account::Elsewhere;
 use super::{Shell, page_with};
 use crate::guard::secret_of;
 use crate::problem::Refused;
@@ -19,6 +20,8 @@ struct ProblemPage {
     problem: Problem,
     /// Where to go on once one is signed in; nothing where that would not help.
     next: Option<String>,
+    /// Another way to sign in, likewise.
+    other: Option<Elsewhere>,
 }
 
 /// What stands where there is no route.
@@ -48,7 +51,12 @@ pub(crate) async fn faces(State(app): State<App>, request: Request, next: Next) 
     let is_asked = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
     let next = (who.is_none() && is_asked).then_some(back);
     let shell = Shell::plain(&app, title(status), who);
-    page_with(status, &ProblemPage { shell, problem, next })
+    let other = next.as_deref().and_then(|next| Elsewhere::of(&app, next));
+    let mut page = page_with(status, &ProblemPage { shell, problem, next, other });
+    if let Some(again) = response.headers().get(header::RETRY_AFTER) {
+        page.headers_mut().insert(header::RETRY_AFTER, again.clone());
+    }
+    page
 }
 
 fn title(status: StatusCode) -> &'static str {

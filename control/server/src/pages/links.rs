@@ -27,14 +27,18 @@ pub(crate) async fn form(
     page(&LinkPage { shell: Shell::of(&app, &asker, "A password of your own"), ticket })
 }
 
-pub(crate) async fn set(State(app): State<App>, fields: Fields) -> Answer<Response> {
+pub(crate) async fn set(
+    State(app): State<App>,
+    Extension(asker): Extension<Asker>,
+    fields: Fields,
+) -> Answer<Response> {
     let (ticket, password) = (fields.text("ticket"), fields.exact("password"));
     if password != fields.exact("again") {
         return Err(Refused::wrong("the two passwords are not the same"));
     }
     let user = app.access.password_by_link(ticket, &password, app.now()).await?;
     app.note(&user.name, "password", &user.name, "by a link").await;
-    signed_in(&app, user.id, "/").await
+    signed_in(&app, &asker, user.id, "/").await
 }
 
 /// What an operator's button makes: shown once.

@@ -16,6 +16,7 @@ pub(crate) mod live;
 pub(crate) mod locks;
 pub(crate) mod log;
 mod logfile;
+pub(crate) mod oidc;
 pub(crate) mod operate;
 pub(crate) mod projects;
 pub(crate) mod queue;

@@ -8,8 +8,9 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::multipart::Field;
 use axum::extract::{Multipart, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
+use kiln_access::Secret;
 use kiln_api::{BuildAsked, Given};
 use kiln_cas::{Cas, CasError};
 use kiln_model::Digest;
@@ -18,11 +19,12 @@ use tokio::sync::mpsc;
 use super::projects::macros_of;
 use super::{Fields, Shell, page, to};
 use crate::api;
+use crate::api::uploads::keep_room;
 use crate::bodies::Taken;
 use crate::guard::Asker;
 use crate::once::Key;
 use crate::problem::{Answer, Refused};
-use crate::service::App;
+use crate::service::{App, ServiceSettings};
 
 /// The most files of one form.
 const FILES: usize = 500;
@@ -58,9 +60,12 @@ pub(crate) async fn form(
 pub(crate) async fn submit(
     state: State<App>,
     asker: Extension<Asker>,
+    headers: HeaderMap,
     mut form: Multipart,
 ) -> Answer<Response> {
-    let mut left = state.settings.upload_cap;
+    // What the files are is known when they are here: until then, the form counts as its sender's.
+    let (room, mut left) = (Secret::new("form"), room_of(&state.settings, &headers));
+    keep_room(&state, &asker, room.text(), left).await?;
     let (mut files, mut fields) = (BTreeMap::new(), Vec::new());
     while let Some(mut field) = form.next_field().await.map_err(broken)? {
         let key = field.name().unwrap_or_default().to_owned();
@@ -94,12 +99,21 @@ pub(crate) async fn submit(
         with: fields.words("with"),
         without: fields.words("without"),
     };
-    let project = asker.project()?.name.clone();
+    let (project, user) = (asker.project()?.name.clone(), asker.user()?);
+    let app = state.0.clone();
     let (_, made) = api::builds::submit(state, asker, Key::none(), Taken(asked)).await?;
+    app.store().free_room(user, [room.text()]).await?;
     match &made.0.builds[..] {
         [one] => to(&format!("/builds/{}", one.id)),
         _ => to(&format!("/projects/{project}/builds")),
     }
+}
+
+/// How many bytes a form may bring: as many as its browser announces, and the service takes.
+fn room_of(settings: &ServiceSettings, headers: &HeaderMap) -> u64 {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let announced = announced.and_then(|text| text.parse().ok()).unwrap_or(u64::MAX);
+    settings.upload_cap.min(announced)
 }
 
 /// What the files are: a spec with its sources, or source packages.

@@ -23,9 +23,11 @@ use kiln_model::{
 };
 use kiln_repo::Repos;
 use kiln_resolve::{Resolver, SolverLink, SolverSpawn};
-use kiln_server::{Service, ServiceSettings, router};
+use kiln_server::{RateCaps, Service, ServiceSettings, router};
 use kiln_sign::{Signer, SignerLink, SignerSpawn};
-use kiln_store::{Accepted, Artifact, Caps, NewProject, NewUser, NewWorker, StageRecord, Store};
+use kiln_store::{
+    Accepted, Artifact, Caps, NewProject, NewUser, NewWorker, StageRecord, Store, UploadCaps,
+};
 use kiln_wire::worker::{Source, SourceFile};
 use rpm::{BuildConfig, CompressionType, FileOptions, PackageBuilder};
 use tower::ServiceExt as _;
@@ -119,6 +121,11 @@ pub fn target() -> Target {
 impl Scene {
     /// With `url` as its address.
     pub async fn new(url: &str) -> Self {
+        Self::with(url, |_| {}).await
+    }
+
+    /// As [`Scene::new`], with other settings.
+    pub async fn with(url: &str, change: impl FnOnce(&mut ServiceSettings)) -> Self {
         let mode = Permissions::from_mode(0o700);
         let folder = tempfile::Builder::new().permissions(mode).tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
@@ -150,21 +157,31 @@ impl Scene {
             records: &at("records.v1"),
             chunks: &at("chunks.v1"),
         });
-        let settings = ServiceSettings {
+        let mut settings = ServiceSettings {
             url: url.to_owned(),
             caps: Caps::default(),
             limits: Limits::default(),
             jobs: 2,
             upload_cap: 64 << 20,
+            upload_caps: UploadCaps { bytes: 64 << 20, files: 100 },
             notified: kiln_model::Outlets::public(),
+            proxies: vec!["10.0.0.1".parse().expect("an address")],
+            rates: RateCaps::default(),
+            provider: None,
         };
+        change(&mut settings);
         let app = Arc::new(Service::new(flow, publisher, Access::new(store), settings));
         Self { folder, app, users: BTreeMap::new() }
     }
 
     /// With somebody of every kind, a private project `clay` and a public one `glaze`.
     pub async fn peopled(url: &str) -> Self {
-        let mut scene = Self::new(url).await;
+        Self::new(url).await.settled().await
+    }
+
+    /// With everybody in it.
+    pub async fn settled(self) -> Self {
+        let mut scene = self;
         let hash = hash_password(PASSWORD).await.expect("hashed");
         for name in ["ann", "mia", "pat", "rea", "oth"] {
             let user = NewUser {
