@@ -100,6 +100,7 @@ impl Faulty for AccessError {
             Self::Disabled { .. } => Some("ask an operator of this service".to_owned()),
             Self::NameTaken { name, subject } => {
                 let subject = Foreign::new(subject);
+                let subject = subject.as_str();
                 Some(format!(
                     "if it is yours, an operator can join the two: 'kiln user join {name} {subject}'"
                 ))

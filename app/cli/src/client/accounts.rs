@@ -174,6 +174,7 @@ fn tell_of_others(client: &Client) {
     let Ok(service) = client.get::<Service>("/api/v1/service") else { return };
     let Some(name) = service.signs_in_by.filter(|_| std::io::stdin().is_terminal()) else { return };
     let (name, server) = (Foreign::new(&name), &client.server);
+    let name = name.as_str();
     eprintln!(
         "By {name}: sign in at {server}/tokens, make a token, and 'kiln login {server} --token'"
     );

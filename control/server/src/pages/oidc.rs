@@ -78,8 +78,9 @@ async fn signed_in(
     back: Back,
 ) -> Answer<kiln_model::UserId> {
     if !back.error.is_empty() {
-        let said = Foreign::new(&format!("{} {}", back.error, back.error_description));
-        let error = format!("{} did not sign you in: {said}", provider.name());
+        let said = format!("{} {}", back.error, back.error_description);
+        let said = Foreign::new(said.trim());
+        let error = format!("{} did not sign you in: {}", provider.name(), said.as_str());
         return Err(Refused::caller(StatusCode::UNAUTHORIZED, error));
     }
     if back.iss.is_some_and(|issuer| issuer != provider.issuer()) {
@@ -96,8 +97,8 @@ async fn signed_in(
     let (user, is_new) = app.access.by_provider(known, app.now()).await?;
     let from = asker.peer.said();
     if is_new {
-        let subject = Foreign::new(&person.subject).to_string();
-        let detail = format!("by {}, as {subject}", provider.name());
+        let subject = Foreign::new(&person.subject);
+        let detail = format!("by {}, as {}", provider.name(), subject.as_str());
         app.note(&user.name, "user create", &user.name, &detail).await;
     }
     let detail = format!("by {} {from}", provider.name());
