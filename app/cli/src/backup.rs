@@ -116,7 +116,7 @@ async fn backup(folders: &Folders, arguments: &Arguments) -> Result<Told, Failur
     let _held = cas.hold()?;
     let top = std::path::absolute(&arguments.folder).map_err(doing("finding the folder"))?;
     private_folder(&top)?;
-    let at = now();
+    let at = free_moment(&top).await;
     let place = top.join(name_of(at));
     let part = top.join(format!(".{}.part", name_of(at)));
     private_folder(&part)?;
@@ -144,6 +144,17 @@ async fn backup(folders: &Folders, arguments: &Arguments) -> Result<Told, Failur
     sync_folder(&top)?;
     let blobs = named.len() as u64;
     Ok(Told { backup: place, rows, blobs, new_blobs, new_bytes, linked })
+}
+
+/// Now, or soon: no two backups have the same name, which is of a second.
+async fn free_moment(top: &Path) -> i64 {
+    loop {
+        let at = now();
+        if !top.join(name_of(at)).exists() {
+            return at;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 /// The service's database, which has to be there.

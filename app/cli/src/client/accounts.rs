@@ -24,7 +24,8 @@ pub(crate) struct Login {
 
     /// The account
     #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
-    user: String,
+    #[arg(required_unless_present = "token")]
+    user: Option<String>,
 
     /// Become the first operator, by the ticket that 'kiln up' prints
     #[arg(long, value_name = "TICKET")]
@@ -140,21 +141,22 @@ pub(crate) fn login(arguments: &Login) -> Result<ExitCode, Failure> {
     if arguments.ticket.is_none() {
         tell_of_others(&client);
     }
-    let password = password(&format!("password of {}: ", arguments.user))?;
+    let name = arguments.user.clone().unwrap_or_default();
+    let password = password(&format!("password of {name}: "))?;
     let made: TokenMade = match &arguments.ticket {
         Some(ticket) => {
-            let (ticket, name) = (ticket.clone(), arguments.user.clone());
+            let (ticket, name) = (ticket.clone(), name.clone());
             let asked = OperatorAsked { ticket, name, password };
             client.send(Method::POST, "/api/v1/operator", &asked)?
         }
         None => {
             let label = rustix::system::uname().nodename().to_string_lossy().into_owned();
-            let asked = LoginAsked { name: arguments.user.clone(), password, label };
+            let asked = LoginAsked { name: name.clone(), password, label };
             client.send(Method::POST, "/api/v1/login", &asked)?
         }
     };
     Servers::load()?.keep(&client.server, &made.secret)?;
-    println!("signed in to {} as {}", client.server, arguments.user);
+    println!("signed in to {} as {name}", client.server);
     Ok(ExitCode::SUCCESS)
 }
 
