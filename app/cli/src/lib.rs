@@ -71,6 +71,7 @@ struct Arguments {
     verb: Verb,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one of it in a process")]
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Build packages: source packages in, RPMs out

@@ -1,5 +1,7 @@
 //! What is packaged fits the program: users, folders, options, versions.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test tells is printed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

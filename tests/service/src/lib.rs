@@ -3,6 +3,8 @@
 //!
 //! Zone: tests.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test tells is printed")]
+
 mod dice;
 mod dnf;
 mod forge;

@@ -125,7 +125,7 @@ fn listed(primary: &[u8]) -> Result<Vec<(String, Checksum)>> {
     let (_, open) = unpack(primary, CAP)?;
     let mut found = Vec::new();
     primary::read(BufReader::new(open), Caps::default(), "", |package| {
-        found.push((package.location().to_owned(), package.checksum().clone()));
+        found.push((package.location().to_owned(), *package.checksum()));
     })?;
     Ok(found)
 }

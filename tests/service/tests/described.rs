@@ -1,5 +1,7 @@
 //! The service does what the description of its API says.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test tells is printed")]
+
 use std::path::Path;
 use std::process::Command;
 

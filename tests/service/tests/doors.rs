@@ -90,7 +90,7 @@ fn a_build_is_promoted_without_building_it_again_and_signed_by_its_new_project()
     let job = over(&service, &made["id"])?;
     ensure!(job["state"] == "failed" && job.to_string().contains("with other bytes"), "{job}");
     // Not what is its own, nor what is not there.
-    for wrong in [[&build, "tools"], [&"999".to_owned(), "stable"]] {
+    for wrong in [[&build[..], "tools"], ["999", "stable"]] {
         let refused = service.run(&["promote", wrong[0], wrong[1]])?;
         ensure!(refused.status.code() == Some(2), "{wrong:?}");
     }

@@ -1,5 +1,7 @@
 //! Backups, and several control processes over one database.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test tells is printed")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -3,6 +3,8 @@
 //!
 //! `KILN_KILLS` and `KILN_KILL_BUILDS` say how many, `KILN_SEED` repeats a run.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test tells is printed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,5 +1,7 @@
 //! From a file to a package that dnf installs; and what happens when processes are killed.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test tells is printed")]
+
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -115,12 +117,11 @@ fn what_is_killed_loses_no_build() -> Result<()> {
             }
             role => drop(service.kill_children(role)?),
         }
-        let build = made[0]["id"].to_string();
         let until = Instant::now() + Duration::from_secs(120);
         let over = loop {
             let builds = service.json(&["builds", "--count", "50", "--json"])?;
             let all = builds.as_array().context("a list")?;
-            let found = all.iter().find(|one| one["id"].to_string() == build);
+            let found = all.iter().find(|one| one["id"] == made[0]["id"]);
             let now = found.context("the build")?["jobs"][0].clone();
             if now["is_over"] == true || Instant::now() > until {
                 break now;

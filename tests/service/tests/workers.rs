@@ -85,7 +85,8 @@ fn a_worker_that_lies_is_refused_and_set_aside() -> Result<()> {
     let larger = ClaimedArtifact { size: 22, ..no_package.clone() };
     let source_lease = |number: u32| liar.lease(number);
     let mut lease = lease;
-    let lies: [(&str, fn(&mut Claim), &ClaimedArtifact); 5] = [
+    type Lie<'a> = (&'a str, fn(&mut Claim), &'a ClaimedArtifact);
+    let lies: [Lie<'_>; 5] = [
         ("another lease", |claim| claim.key.epoch.0 += 1, &nothing),
         ("a lock of its own", |claim| claim.lock = Digest::of(b"mine"), &nothing),
         ("what it never handed over", |_| {}, &nothing),
