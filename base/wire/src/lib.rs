@@ -4,6 +4,7 @@
 //! Zone: `base`. What does not belong here: deciding what a message means, and any transport.
 
 pub mod frame;
+pub mod record;
 pub mod refusal;
 pub mod rights;
 pub mod signer;

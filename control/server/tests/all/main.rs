@@ -1,0 +1,10 @@
+//! The service as people and programs meet it: routes, pages, hostile names, a browser.
+//!
+//! One program, so that what all of them need is linked once.
+
+mod browser;
+mod hosted;
+mod hostile;
+mod kit;
+mod routes;
+mod sweeping;
