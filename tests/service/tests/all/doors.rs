@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use kiln_kit::{Ground, Trial};
+use kiln_model::Digest;
 use kiln_service::{Forge, Heard, Service, TARGET, is_published};
 use serde_json::Value;
 
@@ -105,7 +106,8 @@ fn with_forge() -> Option<Result<(Service, Forge)>> {
         let built = env!("CARGO_BIN_EXE_kiln-service-program").as_ref();
         let host = forge.url("");
         let host = host.trim_end_matches('/');
-        let options = ["--source-host", host, "--notify-host", host];
+        let lookaside = format!("{host}/files/{{name}}-{{kind}}-{{hash}}-{{file}}");
+        let options = ["--source-host", host, "--notify-host", host, "--lookaside", &lookaside];
         let service = Service::start_as(built, ground, &trial, &options)?;
         service.told(&["project", "create", "tools", "--public", "--target", TARGET])?;
         Ok((service, forge))
@@ -203,6 +205,33 @@ fn what_a_repository_must_not_hold_or_reach_is_refused() -> Result<()> {
         ensure!(refused.status.code() == Some(2), "{place}");
     }
     ensure!(canary.heard().is_empty(), "{:?}", canary.heard());
+    Ok(())
+}
+
+#[test]
+fn what_dist_git_lists_comes_from_its_lookaside_and_is_what_was_listed() -> Result<()> {
+    let Some(started) = with_forge() else { return Ok(()) };
+    let (service, forge) = started?;
+    let bytes = b"a jar\n";
+    let digest = Digest::of(bytes).to_string();
+    let hex = digest.strip_prefix("sha256:").context("hexadecimal digits")?;
+    let spec = spec_of("jar", "jar-1.txt", "");
+    let listed = format!("SHA256 (jar-1.txt) = {hex}\n");
+    let kept = format!("jar-sha256-{hex}-jar-1.txt");
+    forge.file(&kept, bytes)?;
+    let files = [("rpms/jar/jar.spec", &spec[..]), ("rpms/jar/sources", &listed)];
+    forge.commit("jars", &files)?;
+    let place = format!("git+{}#main:rpms/jar", forge.url("git/jars.git"));
+    let build = build_of(&service, &place)?;
+    ensure!(is_published(&build["jobs"][0]), "{build}");
+    let line = format!("GET /files/{kept}");
+    ensure!(forge.heard().iter().any(|one| one.line == line), "{:?}", forge.heard());
+    // Other bytes under the same name.
+    forge.file(&kept, b"another jar\n")?;
+    forge.commit("jars", &[("rpms/jar/other.txt", "x")])?;
+    let build = build_of(&service, &place)?;
+    let told = build["jobs"][0]["report"].to_string();
+    ensure!(told.contains("jar-1.txt is not what was listed"), "{told}");
     Ok(())
 }
 
@@ -305,6 +334,69 @@ fn a_push_becomes_a_build_and_the_forge_and_others_are_told() -> Result<()> {
     for wrong in ["http://127.0.0.1:1/x", "https://127.0.0.1/x", "ftp://host/x"] {
         let refused = service.run(&["notify", "add", "tools", wrong])?;
         ensure!(refused.status.code() == Some(2), "{wrong}");
+    }
+    Ok(())
+}
+
+/// What a push says by which a forge is known: the fields of its request.
+type Signed = fn(secret: &str, body: &[u8]) -> Vec<(&'static str, String)>;
+
+#[test]
+fn each_forge_is_heard_and_told_in_its_own_words() -> Result<()> {
+    let Some(started) = with_forge() else { return Ok(()) };
+    let (service, forge) = started?;
+    forge.file("mug.txt", b"a mug\n")?;
+    let github: Signed = |secret, body| {
+        let signature = format!("sha256={}", kiln_notify::sign_hex(secret, body));
+        vec![("X-GitHub-Event", "push".to_owned()), ("X-Hub-Signature-256", signature)]
+    };
+    let gitlab: Signed = |secret, _| {
+        vec![("X-Gitlab-Event", "Push Hook".to_owned()), ("X-Gitlab-Token", secret.to_owned())]
+    };
+    for (kind, signed, statuses, authorization, states) in [
+        (
+            "github",
+            github,
+            "/api/v3/repos/git/github/statuses",
+            ("authorization", "Bearer t0ken"),
+            ["pending", "success"],
+        ),
+        (
+            "gitlab",
+            gitlab,
+            "/api/v4/projects/git%2Fgitlab/statuses",
+            ("private-token", "t0ken"),
+            ["running", "success"],
+        ),
+    ] {
+        let spec = spec_of(kind, &forge.url("files/mug.txt"), "");
+        let commit = forge.commit(kind, &[(&format!("{kind}.spec"), &spec)])?;
+        let url = forge.url(&format!("git/{kind}.git"));
+        let add = ["hook", "add", "tools", &url, "--forge", kind, "--branches", "main"];
+        let hook = service.json_of(&[&add[..], &["--token-stdin", "--json"]].concat(), "t0ken")?;
+        let address = hook["address"].as_str().context("an address")?;
+        let secret = hook["secret"].as_str().context("a secret")?;
+        let body = format!("{{\"ref\":\"refs/heads/main\",\"after\":\"{commit}\"}}");
+        let push = |secret: &str| {
+            let fields = signed(secret, body.as_bytes());
+            let fields: Vec<(&str, &str)> =
+                fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            service.post(address, &fields, body.as_bytes())
+        };
+        let (status, answer) = push("another")?;
+        ensure!(status == 404, "{kind}: {answer}");
+        let (status, answer) = push(secret)?;
+        ensure!(status == 201, "{kind}: {answer}");
+        let answer: Value = serde_json::from_str(&answer)?;
+        let job = over(&service, &answer["build"])?;
+        ensure!(is_published(&job), "{kind}: {job}");
+        let line = format!("POST {statuses}/{commit}");
+        for state in states {
+            let heard = hears(&forge, |one| {
+                one.line == line && String::from_utf8_lossy(&one.body).contains(state)
+            })?;
+            ensure!(heard.field(authorization.0) == Some(authorization.1), "{heard:?}");
+        }
     }
     Ok(())
 }

@@ -21,7 +21,8 @@ fn a_package_goes_from_a_file_to_dnf() -> Result<()> {
     let trial = Trial::find().ok().context("a trial")?;
     let job = service.build("tools", &service.spec("kt-one", 1, ":")?)?;
     ensure!(is_published(&job), "{job}");
-    if let Some(dnf) = Dnf::new(&service, "one", "tools", &trial)? {
+    let dnf = Dnf::new(&service, "one", "tools", &trial)?;
+    if let Some(dnf) = &dnf {
         let said = dnf.install("kt-one")?;
         ensure!(said == "kt-one 1\n", "{said}");
     }
@@ -31,6 +32,12 @@ fn a_package_goes_from_a_file_to_dnf() -> Result<()> {
     let job = service.build("tools", &folder)?;
     println!("from 'kiln build' to a published snapshot, warm: {:?}", began.elapsed());
     ensure!(is_published(&job) && job["snapshot"] == 2, "{job}");
+    if let Some(dnf) = &dnf {
+        // All of dnf is in it, from the start of its program.
+        let names = dnf.names("tools")?.map_err(anyhow::Error::msg)?;
+        println!("until a dnf that is started then has read it: {:?}", began.elapsed());
+        ensure!(names == ["kt-one", "kt-two"], "{names:?}");
+    }
     Ok(())
 }
 
