@@ -110,6 +110,7 @@ impl Service {
         let mut link = ground.command(Path::new("ln"));
         let linked = link.arg("-s").arg(&trial.target).arg(name).status()?;
         ensure!(linked.success(), "linking the target");
+        share_layers(&ground, trial, &data)?;
         let arguments = with.iter().map(|word| (*word).to_owned()).collect();
         let url = String::new();
         Ok(Self { ground, kiln, data, url, arguments, is_quiet: false, authority, process: None })
@@ -403,6 +404,19 @@ impl Service {
         }
         command
     }
+}
+
+/// Layers are named by all that went into them, so every service of the tests may have the same: a
+/// test need not make anew what another has made.
+fn share_layers(ground: &Ground, trial: &Trial, data: &Path) -> Result<()> {
+    let beside = trial.folder.parent().context("the trial lies in a folder")?;
+    let shared = beside.join("kiln-test-layers");
+    let mut make = ground.command(Path::new("mkdir"));
+    let made = make.args(["-p", "-m", "0700"]).arg(&shared).status()?;
+    let mut link = ground.command(Path::new("ln"));
+    let linked = link.arg("-s").arg(&shared).arg(data.join("layers.v1")).status()?;
+    ensure!(made.success() && linked.success(), "sharing {}", shared.display());
+    Ok(())
 }
 
 impl Drop for Service {
