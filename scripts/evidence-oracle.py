@@ -40,11 +40,14 @@ def of_envelope(path, key_path):
     from securesystemslib.dsse import Envelope
     from securesystemslib.signer import SSlibKey
 
-    document = json.loads(path.read_text())
-    named = document["signatures"][0]["keyid"]
+    def read():
+        # It changes the document that it is given.
+        return Envelope.from_dict(json.loads(path.read_text()))
+
+    named = json.loads(path.read_text())["signatures"][0]["keyid"]
     public = load_pem_public_key(key_path.read_bytes())
     key = SSlibKey.from_crypto(public, keyid=named)
-    envelope = Envelope.from_dict(document)
+    envelope = read()
     accepted = envelope.verify([key], 1)
     complaints = [] if list(accepted) == [named] else ["no signature by that key"]
     envelope.payload = envelope.payload.replace(b"sha256", b"sha257", 1)
@@ -54,8 +57,7 @@ def of_envelope(path, key_path):
     except Exception:
         pass
     parsed = statement_pb2.Statement()
-    payload = Envelope.from_dict(document).payload
-    json_format.Parse(payload, parsed)
+    json_format.Parse(read().payload, parsed)
     Statement.copy_from_pb(parsed).validate()
     return complaints
 

@@ -1,5 +1,6 @@
 //! `kiln attest`: what shows how something was built.
 
+mod bundle;
 mod fetch;
 mod seen;
 mod show;
@@ -29,6 +30,8 @@ enum Verb {
     /// Check a statement, and files against it, with nothing but files; the first thing that is
     /// wrong is named
     Verify(verify::Arguments),
+    /// Check that a bundle is whole, and that what shows how it was built is of it
+    Bundle(bundle::Arguments),
     /// Fetch what shows how a job's packages were built, and check it
     Fetch(fetch::Arguments),
     /// Print the public key of a service's evidence
@@ -41,6 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     match &arguments.verb {
         Verb::Show(arguments) => show::run(arguments)?,
         Verb::Verify(arguments) => verify::run(arguments)?,
+        Verb::Bundle(arguments) => bundle::run(arguments)?,
         Verb::Fetch(arguments) => fetch::run(arguments)?,
         Verb::Key(arguments) => fetch::key(arguments)?,
         Verb::Log(arguments) => fetch::log(arguments)?,

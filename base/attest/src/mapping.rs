@@ -7,7 +7,7 @@ use kiln_model::{Digest, Lock, LockedPackage};
 use kiln_wire::record::Record;
 use kiln_wire::worker::{Remote, SourceFile};
 
-use crate::provenance::{LOCK, SIGNED, SIZE};
+use crate::provenance::{BASE, LOCK, ROLE, SIGNED, SIZE};
 use crate::types::{BUILD_TYPE, BUILDERS, PROVENANCE};
 use crate::{
     BuildDefinition, Builder, ExternalParameters, InternalParameters, Metadata, Origin, Provenance,
@@ -53,6 +53,8 @@ pub struct Built<'a> {
     pub record: &'a Record,
     /// The lock that the record names.
     pub lock: &'a Lock,
+    /// The lock that the source package was made on, where the record names one.
+    pub base: Option<&'a Lock>,
     /// Where the sources were fetched from.
     pub origin: Option<Origin>,
     /// What was signed, by the name of the file: its digest with the signature.
@@ -116,28 +118,34 @@ impl Built<'_> {
     /// and the lock that says why each is there.
     fn dependencies(&self) -> Vec<Resource> {
         let Self { record, lock, .. } = self;
-        let source = |file: &SourceFile| {
-            Resource::file(&file.name, &file.digest).with("kiln_role", "source")
-        };
+        let source =
+            |file: &SourceFile| Resource::file(&file.name, &file.digest).with(ROLE, "source");
         let package = |role: &'static str| {
             move |one: &LockedPackage| Resource {
                 uri: purl(&one.nevra),
                 ..Resource::file(one.nevra.to_string(), &one.digest)
-                    .with("kiln_role", role)
+                    .with(ROLE, role)
                     .with("kiln_repo", one.repo.as_str())
             }
         };
         let snapshots = lock.snapshots.iter().map(|one| {
             Resource::file("repomd.xml", &one.repomd)
-                .with("kiln_role", "repository")
+                .with(ROLE, "repository")
                 .with("kiln_repo", one.repo.as_str())
         });
         let origin = self.origin.as_ref().and_then(fetched);
         let sources = record.source.files().iter().map(source).chain(origin);
         let packages = lock.packages.iter().map(package("buildroot"));
         let toolbox = lock.toolbox.iter().map(package("toolbox"));
-        let the_lock = Resource::file(LOCK, &record.lock).with("kiln_role", "lock");
-        sources.chain(packages).chain(toolbox).chain(snapshots).chain([the_lock]).collect()
+        // What the source package was made on is in the buildroot too, as a rule.
+        let is_new = |one: &&LockedPackage| lock.every_package().all(|it| it.digest != one.digest);
+        let base = self.base.into_iter().flat_map(Lock::every_package).filter(is_new);
+        let base = base.map(package("base"));
+        let locks = [(LOCK, Some(record.lock)), (BASE, record.base)].into_iter();
+        let locks = locks.filter_map(|(name, digest)| Some((name, digest?)));
+        let locks = locks.map(|(name, digest)| Resource::file(name, &digest).with(ROLE, "lock"));
+        let packages = packages.chain(toolbox).chain(base);
+        sources.chain(packages).chain(snapshots).chain(locks).collect()
     }
 }
 
@@ -147,7 +155,7 @@ fn fetched(origin: &Origin) -> Option<Resource> {
     let digest = BTreeMap::from([("gitCommit".to_owned(), origin.commit.clone()?)]);
     let uri = format!("git+{url}");
     let resource = Resource { uri, digest, ..Resource::default() };
-    Some(resource.with("kiln_role", "source"))
+    Some(resource.with(ROLE, "source"))
 }
 
 #[cfg(test)]
@@ -184,6 +192,17 @@ pub(crate) mod tests {
         }
     }
 
+    /// Of the profile alone: bash, and an editor that nothing asks for later.
+    fn base() -> Lock {
+        let mut base = lock();
+        base.packages.truncate(1);
+        let mut other = base.packages[0].clone();
+        other.nevra = "ed-1-1.x86_64".parse().expect("a NEVRA");
+        other.digest = Digest::of(b"ed");
+        base.packages.push(other);
+        base
+    }
+
     pub(crate) fn record() -> Record {
         let file = |name: &str| SourceFile {
             name: name.to_owned(),
@@ -217,12 +236,13 @@ pub(crate) mod tests {
             },
             limits: Limits::default(),
             lock: kiln_parse::lock::digest(&lock()),
+            base: Some(kiln_parse::lock::digest(&base())),
             artifacts: vec![made("pot-1-1.src.rpm"), made("pot-1-1.x86_64.rpm")],
         }
     }
 
     pub(crate) fn statement() -> Statement<Provenance> {
-        let (record, lock) = (record(), lock());
+        let (record, lock, base) = (record(), lock(), base());
         let signed = BTreeMap::from([("pot-1-1.x86_64.rpm".to_owned(), Digest::of(b"signed"))]);
         Built {
             service: SERVICE,
@@ -233,6 +253,7 @@ pub(crate) mod tests {
             worker: Some("oven-1"),
             record: &record,
             lock: &lock,
+            base: Some(&base),
             origin: Some(Origin {
                 remote: Remote::Git {
                     url: "https://git.example.org/pot.git".to_owned(),
@@ -268,7 +289,8 @@ pub(crate) mod tests {
         }
         assert!(dependencies.iter().any(|one| one.sha256() == Some(Digest::of(b"md"))));
         assert!(dependencies.iter().any(|one| one.digest.contains_key("gitCommit")));
-        assert_eq!(dependencies.len(), 2 + 1 + 3 + 1 + 1);
+        assert!(dependencies.iter().any(|one| one.sha256() == Some(Digest::of(b"ed"))));
+        assert_eq!(dependencies.len(), 2 + 1 + 3 + 1 + 1 + 2);
         let again = Statement::<Provenance>::read(&statement.to_bytes()).expect("read");
         assert_eq!(again, statement);
         assert_eq!(again.to_bytes(), statement.to_bytes());

@@ -15,8 +15,14 @@ pub(crate) const SIGNED: &str = "kiln_signed";
 /// The annotation of a subject: how many bytes it has.
 pub(crate) const SIZE: &str = "kiln_size";
 
+/// The annotation of what went in: as what.
+pub(crate) const ROLE: &str = "kiln_role";
+
 /// The name under which a lock stands among what went in, and among what came out.
 pub(crate) const LOCK: &str = "kiln.lock";
+
+/// The name of the lock that the source package was made on, where it is another.
+pub(crate) const BASE: &str = "base.lock";
 
 /// How packages were made (slsa.dev/spec/v1.1/provenance).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +211,7 @@ impl Verified {
             ("settings", own.settings == record.settings),
             ("limits", own.limits == record.limits),
             ("lock", own.lock == record.lock),
+            ("base", own.base == record.base),
             ("artifacts", own.artifacts == record.artifacts),
         ];
         match parts.iter().find(|(_, same)| !same) {
@@ -228,6 +235,7 @@ impl Verified {
             settings: external.settings.clone(),
             limits: build_definition.internal_parameters.limits.clone(),
             lock: lock.expect("a statement without one is refused when it is read"),
+            base: build_definition.base().and_then(Resource::sha256),
             artifacts: artifacts.collect(),
         }
     }
@@ -241,7 +249,20 @@ fn claimed(subject: &Resource) -> Option<ClaimedArtifact> {
 impl BuildDefinition {
     /// The lock among what went in.
     pub fn lock(&self) -> Option<&Resource> {
-        self.resolved_dependencies.iter().find(|one| one.name == LOCK && one.uri.is_empty())
+        self.named(LOCK)
+    }
+
+    /// The lock that the source package was made on, where it is another.
+    pub fn base(&self) -> Option<&Resource> {
+        self.named(BASE)
+    }
+
+    /// Packages have an address, and sources of that name another role.
+    fn named(&self, name: &str) -> Option<&Resource> {
+        let is_lock =
+            |one: &&Resource| one.annotations.get(ROLE).is_some_and(|role| role == "lock");
+        let mut locks = self.resolved_dependencies.iter().filter(is_lock);
+        locks.find(|one| one.name == name && one.uri.is_empty())
     }
 }
 

@@ -7,6 +7,7 @@
 //!   manifest.sha256             the digest of the manifest, as sha256sum(1) writes it
 //!   manifest.json               the record of the build, and every file that follows, in order
 //!   kiln.lock                   what its buildroot was made of
+//!   base.lock                   what its source package was made on, where that is another
 //!   evidence/provenance.json    the signed statement of how it was built    } where the build has
 //!   evidence/proof.json         that the log holds it                       } been attested
 //!   evidence/key.pem            the key of both                             }
@@ -25,7 +26,7 @@ mod write;
 
 pub use error::BundleError;
 pub use manifest::Evidence;
-pub use open::{Opened, open_bundle, read_bundle};
+pub use open::{Opened, check_bundle, open_bundle, read_bundle};
 pub use write::Bundle;
 
 #[cfg(test)]

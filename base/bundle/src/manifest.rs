@@ -16,6 +16,7 @@ pub(crate) const CAP: u64 = 32 << 20;
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const CHECKSUM: &str = "manifest.sha256";
 pub(crate) const LOCK: &str = "kiln.lock";
+pub(crate) const BASE: &str = "base.lock";
 pub(crate) const EVIDENCE: [&str; 3] =
     ["evidence/provenance.json", "evidence/proof.json", "evidence/key.pem"];
 const BLOBS: &str = "blobs/";
@@ -92,8 +93,13 @@ impl Manifest {
             Some(first) if first.path == LOCK && first.digest == self.record.lock => {}
             _ => return contradiction("the lock of its record is not its first file".to_owned()),
         }
-        let has_evidence = self.files.get(1).is_some_and(|second| second.path == EVIDENCE[0]);
-        if has_evidence {
+        if let Some(base) = &self.record.base {
+            match files.next() {
+                Some(second) if second.path == BASE && second.digest == *base => {}
+                _ => return contradiction(format!("{BASE} is not where it is due")),
+            }
+        }
+        if self.has_evidence() {
             for path in EVIDENCE {
                 if files.next().is_none_or(|file| file.path != path) {
                     return contradiction(format!("{path} is not where it is due"));
@@ -115,12 +121,13 @@ impl Manifest {
 
     /// Whether it names evidence.
     pub(crate) fn has_evidence(&self) -> bool {
-        self.files.get(1).is_some_and(|second| second.path == EVIDENCE[0])
+        let at = 1 + usize::from(self.record.base.is_some());
+        self.files.get(at).is_some_and(|file| file.path == EVIDENCE[0])
     }
 
     /// That it names what a rebuild needs, with its size, and nothing else.
-    pub(crate) fn check_needs(&self, lock: &Lock) -> Result<(), BundleError> {
-        let needs = needs(&self.record, lock);
+    pub(crate) fn check_needs(&self, locks: &[Lock]) -> Result<(), BundleError> {
+        let needs = needs(&self.record, locks);
         let blobs = || self.files.iter().filter(|file| file.path.starts_with(BLOBS));
         let there: BTreeMap<Digest, u64> = blobs().map(|file| (file.digest, file.size)).collect();
         for (digest, need) in &needs {
@@ -150,12 +157,12 @@ pub(crate) struct Need {
 }
 
 /// The blobs that it takes to make a build again and to compare what comes out: sources, results,
-/// and every package of the buildroot and of the toolbox.
-pub(crate) fn needs(record: &Record, lock: &Lock) -> BTreeMap<Digest, Need> {
+/// and every package of the buildroots and of the toolbox.
+pub(crate) fn needs(record: &Record, locks: &[Lock]) -> BTreeMap<Digest, Need> {
     let sources = record.source.files().iter().map(|file| {
         (file.digest, Need { what: format!("the source {}", file.name), size: file.size })
     });
-    let packages = lock.every_package().map(|package| {
+    let packages = locks.iter().flat_map(Lock::every_package).map(|package| {
         (
             package.digest,
             Need { what: format!("the package {}", package.nevra), size: package.size },

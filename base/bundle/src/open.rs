@@ -23,6 +23,8 @@ pub struct Opened {
     pub record: Record,
     /// What its buildroot was made of.
     pub lock: Lock,
+    /// What its source package was made on, where that is another.
+    pub base: Option<Lock>,
     /// What shows how it was built, not looked at: [`Evidence::check`] does.
     pub evidence: Option<Evidence>,
     /// The digest of its manifest, which names it.
@@ -33,20 +35,35 @@ pub struct Opened {
 /// again. Whatever is wrong with it is found, and named, before it is used; what was stored by then
 /// is stored by its digest, and nothing names it.
 pub fn open_bundle(path: &Path, cas: &Cas) -> Result<Opened, BundleError> {
-    let file = File::open(path);
-    let file = file.map_err(|source| BundleError::Open { path: path.to_owned(), source })?;
-    read_bundle(&mut BufReader::with_capacity(1 << 17, file), cas)
+    read(&mut file(path)?, Some(cas))
+}
+
+/// As [`open_bundle`], and nothing is stored.
+pub fn check_bundle(path: &Path) -> Result<Opened, BundleError> {
+    read(&mut file(path)?, None)
 }
 
 /// As [`open_bundle`], from anywhere.
 pub fn read_bundle(from: &mut impl Read, cas: &Cas) -> Result<Opened, BundleError> {
+    read(from, Some(cas))
+}
+
+fn file(path: &Path) -> Result<BufReader<File>, BundleError> {
+    let file = File::open(path);
+    let file = file.map_err(|source| BundleError::Open { path: path.to_owned(), source })?;
+    Ok(BufReader::with_capacity(1 << 17, file))
+}
+
+pub(crate) fn read(from: &mut impl Read, cas: Option<&Cas>) -> Result<Opened, BundleError> {
     let (manifest, digest) = manifest(from)?;
     let mut files = manifest.files.iter();
-    let lock = files.next().ok_or(BundleError::NotOne(LOCK))?;
-    let bytes = small(from, lock, kiln_parse::lock::LOCK_CAP as u64)?;
-    let lock = kiln_parse::lock::read(&bytes).map_err(BundleError::Lock)?;
-    manifest.check_needs(&lock)?;
-    cas.insert_bytes(&bytes)?;
+    let mut locks = Vec::new();
+    for file in files.by_ref().take(1 + usize::from(manifest.record.base.is_some())) {
+        let bytes = small(from, file, kiln_parse::lock::LOCK_CAP as u64)?;
+        locks.push(kiln_parse::lock::read(&bytes).map_err(BundleError::Lock)?);
+        cas.map(|cas| cas.insert_bytes(&bytes)).transpose()?;
+    }
+    manifest.check_needs(&locks)?;
     let evidence = match manifest.has_evidence() {
         true => Some(evidence(from, &mut files)?),
         false => None,
@@ -55,7 +72,9 @@ pub fn read_bundle(from: &mut impl Read, cas: &Cas) -> Result<Opened, BundleErro
         store(from, file, cas)?;
     }
     end(from)?;
-    Ok(Opened { record: manifest.record, lock, evidence, digest })
+    let mut locks = locks.into_iter();
+    let lock = locks.next().ok_or(BundleError::NotOne(LOCK))?;
+    Ok(Opened { record: manifest.record, lock, base: locks.next(), evidence, digest })
 }
 
 fn manifest(from: &mut impl Read) -> Result<(Manifest, Digest), BundleError> {
@@ -126,10 +145,11 @@ fn evidence<'a>(
 
 /// Takes a blob into the store. One that is there already is read all the same: the bundle is to be
 /// whole.
-fn store(from: &mut impl Read, file: &Entry, cas: &Cas) -> Result<(), BundleError> {
+fn store(from: &mut impl Read, file: &Entry, cas: Option<&Cas>) -> Result<(), BundleError> {
     let Entry { path, digest, size } = file;
     expect(from, path, *size)?;
-    match cas.download(digest, *size)? {
+    let fresh = cas.map(|cas| cas.download(digest, *size)).transpose()?;
+    match fresh.flatten() {
         Some(mut partial) => {
             partial.restart()?;
             copy(from, &mut partial, file)?;

@@ -8,7 +8,7 @@ use kiln_wire::record::Record;
 use crate::BundleError;
 use crate::entry::{BLOCK, END, header, padding};
 use crate::manifest::{
-    CHECKSUM, EVIDENCE, Entry, Evidence, LOCK, MANIFEST, Manifest, VERSION, blob_path,
+    BASE, CHECKSUM, EVIDENCE, Entry, Evidence, LOCK, MANIFEST, Manifest, VERSION, blob_path,
     checksum_line, needs,
 };
 
@@ -30,18 +30,22 @@ impl<'a> Bundle<'a> {
     ) -> Result<Self, BundleError> {
         let missing =
             |what: &str, digest: Digest| BundleError::Missing { what: what.to_owned(), digest };
-        if !cas.has(&record.lock) {
-            return Err(missing("the lock of the build", record.lock));
+        let mut locks = Vec::new();
+        let mut files = Vec::new();
+        let named = [(LOCK, Some(record.lock)), (BASE, record.base)];
+        for (path, digest) in named.into_iter().filter_map(|(path, it)| Some((path, it?))) {
+            if !cas.has(&digest) {
+                return Err(missing("the lock of the build", digest));
+            }
+            let bytes = cas.read_to_vec(&digest, kiln_parse::lock::LOCK_CAP as u64)?;
+            locks.push(kiln_parse::lock::read(&bytes).map_err(BundleError::Lock)?);
+            files.push(Entry { path: path.to_owned(), digest, size: bytes.len() as u64 });
         }
-        let bytes = cas.read_to_vec(&record.lock, kiln_parse::lock::LOCK_CAP as u64)?;
-        let lock = kiln_parse::lock::read(&bytes).map_err(BundleError::Lock)?;
-        let size = bytes.len() as u64;
-        let mut files = vec![Entry { path: LOCK.to_owned(), digest: record.lock, size }];
         for (path, bytes) in EVIDENCE.into_iter().zip(evidence.iter().flat_map(Evidence::files)) {
             let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
             files.push(Entry { path: path.to_owned(), digest, size });
         }
-        for (digest, need) in needs(&record, &lock) {
+        for (digest, need) in needs(&record, &locks) {
             let about = fs::metadata(cas.path(&digest)).map_err(|_| missing(&need.what, digest))?;
             if about.len() != need.size {
                 let what = format!("{} in its whole length", need.what);

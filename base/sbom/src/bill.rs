@@ -29,14 +29,6 @@ impl Format {
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|form| form.word() == word)
     }
-
-    /// The type of its files, as HTTP calls it (the IANA's registry of media types).
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Spdx => "application/spdx+json",
-            Self::CycloneDx => "application/vnd.cyclonedx+json",
-        }
-    }
 }
 
 /// What a package is to what a bill describes.

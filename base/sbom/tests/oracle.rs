@@ -71,6 +71,7 @@ fn record(lock: &Lock) -> Record {
         },
         limits: Limits::default(),
         lock: Digest::of(b"lock"),
+        base: None,
         artifacts: vec![ClaimedArtifact { name, digest: Digest::of(b"pot"), size: 11 }],
     }
 }
@@ -119,6 +120,7 @@ fn validators_that_others_wrote_take_our_statements_and_bills() {
         worker: Some("oven-1"),
         record: &record,
         lock: &lock,
+        base: None,
         origin: None,
         signed: &BTreeMap::from([("pot-1-1.x86_64.rpm".to_owned(), Digest::of(b"signed"))]),
         began_at: Some(1_796_083_199_000),

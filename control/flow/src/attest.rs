@@ -77,8 +77,24 @@ impl Flow {
             settings: job.settings.clone(),
             limits: job.limits.clone(),
             lock,
+            base: self.base_of(job, &lock).await?,
             artifacts,
         }))
+    }
+
+    /// The lock that a job's source package was made on: of those that were given out for it, the
+    /// one that answers nothing but the profile. Nothing where that is the job's own.
+    async fn base_of(&self, job: &JobRecord, lock: &Digest) -> Result<Option<Digest>, FlowError> {
+        if job.settings.lock.is_some() {
+            return Ok(None);
+        }
+        let by = self.built_by(job).await?;
+        let given = self.store.locks_of(LeaseKey { job: by.id, epoch: by.epoch }).await?;
+        let is_base = |digest: &&Digest| {
+            let found = self.lock(digest).ok().flatten();
+            *digest != lock && found.is_some_and(|lock| lock.requires.is_empty())
+        };
+        Ok(given.iter().find(is_base).copied())
     }
 
     /// The job by which a job's packages were built: itself, or where it was promoted from.
@@ -159,6 +175,7 @@ impl Publisher {
         let Some((record, lock)) = self.of_job(job).await? else {
             return Ok(Err(no_lock()));
         };
+        let base = record.base.and_then(|base| flow.lock(&base).ok().flatten());
         let by = flow.built_by(job).await?;
         let origin = flow.store.build(job.build).await?.origin;
         let origin = origin.map(|origin| Origin { remote: origin.remote, commit: origin.commit });
@@ -172,6 +189,7 @@ impl Publisher {
             worker: by.worker.as_deref(),
             record: &record,
             lock: &lock,
+            base: base.as_ref(),
             origin,
             signed,
             began_at: by.leased_at,

@@ -30,15 +30,19 @@ impl Publisher {
         for file in record.source.files() {
             bill.files.insert(file.name.clone(), file.digest);
         }
+        let base = record.base.and_then(|base| self.flow.lock(&base).ok().flatten());
+        let base = base.map_or_else(Vec::new, |base| base.packages);
         let cas = self.flow.cas.clone();
         let fill = move || {
             for made in artifacts {
                 let role = if made.nevra.arch() == "src" { Role::Source } else { Role::Subject };
                 bill.add(described(&cas, made.nevra, made.digest), role);
             }
-            for (packages, role) in
-                [(lock.packages, Role::Buildroot), (lock.toolbox, Role::Toolbox)]
-            {
+            for (packages, role) in [
+                (lock.packages, Role::Buildroot),
+                (base, Role::Buildroot),
+                (lock.toolbox, Role::Toolbox),
+            ] {
                 for package in packages {
                     bill.add(described(&cas, package.nevra, package.digest), role);
                 }

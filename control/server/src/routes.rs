@@ -213,7 +213,6 @@ fn of_evidence() -> Vec<Route> {
     const SBOM: &str = "/api/v1/jobs/{job}/sbom/{format}";
     const OF_REPO: &str =
         "/api/v1/projects/{project}/targets/{target}/snapshots/{snapshot}/sbom/{format}";
-    const JSON: &str = "application/json";
     vec![
         get(SAID, READER, evidence::list, "What is said of a job, signed")
             .about(About::Job)
@@ -223,19 +222,19 @@ fn of_evidence() -> Vec<Route> {
             .answers(evidence::ENVELOPE),
         get(PROOF, READER, evidence::proof, "That the log holds it")
             .about(About::Job)
-            .answers(JSON),
+            .answers(evidence::JSON),
         get("/api/v1/jobs/{job}/record", READER, evidence::record, "What makes a job again")
             .about(About::Job)
-            .answers(JSON),
+            .answers(evidence::JSON),
         get("/api/v1/jobs/{job}/bundle", READER, evidence::bundle, "All that makes a job again")
             .about(About::Job)
             .answers("application/x-tar"),
         get(SBOM, READER, evidence::sbom, "What a job's packages are made of")
             .about(About::Job)
-            .answers(JSON),
+            .answers(evidence::JSON),
         get(OF_REPO, READER, evidence::sbom_of_repo, "What a snapshot of a repository holds")
             .project()
-            .answers(JSON),
+            .answers(evidence::JSON),
         get("/api/v1/log/key", ANYONE, log::key, "The key of what is attested, and of the log")
             .answers("application/x-pem-file"),
         get("/api/v1/log/head", ANYONE, log::head, "The log's newest head, signed")
@@ -247,7 +246,7 @@ fn of_evidence() -> Vec<Route> {
             .asks::<log::PathAsked>()
             .gives::<api::LogPath>(),
         get("/api/v1/log/proof/{digest}", ANYONE, log::proof, "That the log holds an envelope")
-            .answers(JSON),
+            .answers(evidence::JSON),
         get(kiln_attest::BUILD_TYPE, ANYONE, types::show, "What provenance means").uncounted(),
         get(kiln_attest::VERDICT_TYPE, ANYONE, types::show, "What a verdict means").uncounted(),
     ]

@@ -31,3 +31,6 @@ CREATE TABLE log_heads (
     size         BIGINT  NOT NULL PRIMARY KEY,
     head         TEXT    NOT NULL
 );
+
+-- What is only tried is looked through for what nobody has attested yet.
+CREATE INDEX jobs_tried ON jobs (id) WHERE state = 'built' AND publishes = 0 AND faded_at IS NULL;

@@ -25,6 +25,10 @@ use crate::service::App;
 /// The type of an envelope (github.com/secure-systems-lab/dsse, envelope.md).
 pub(crate) const ENVELOPE: &str = "application/vnd.dsse.envelope.v1+json";
 
+/// The type of our own documents. Bills have types of their own, one for each form; to HTTP they are
+/// one resource with one type.
+pub(crate) const JSON: &str = "application/json";
+
 /// How much of a bundle is made ready before somebody has read what came before.
 const AHEAD: usize = 4;
 
@@ -80,7 +84,7 @@ pub(crate) async fn proof(
 pub(crate) async fn proof_of(app: &App, digest: &Digest) -> Answer<Response> {
     let proof = app.publisher.proof(digest).await?;
     let proof = proof.ok_or_else(|| Refused::none("entry of the log", &digest.to_string()))?;
-    Ok(document(proof.to_bytes(), "application/json"))
+    Ok(document(proof.to_bytes(), JSON))
 }
 
 /// A document of our own making.
@@ -100,7 +104,7 @@ async fn record_of(app: &App, job: i64) -> Answer<Record> {
 
 pub(crate) async fn record(State(app): State<App>, Path(job): Path<i64>) -> Answer<Response> {
     let record = record_of(&app, job).await?;
-    Ok(document(kiln_attest::canonical(&record), "application/json"))
+    Ok(document(kiln_attest::canonical(&record), JSON))
 }
 
 fn format_of(word: &str) -> Answer<Format> {
@@ -116,7 +120,7 @@ pub(crate) async fn sbom(
     let job = app.store().job(JobId(job)).await?;
     let bill = app.publisher.bill_of_job(&job).await?;
     let none = || Refused::none("bill of materials of job", &job.id.to_string());
-    Ok(document(bill.ok_or_else(none)?.to_bytes(format), format.media_type()))
+    Ok(document(bill.ok_or_else(none)?.to_bytes(format), JSON))
 }
 
 pub(crate) async fn sbom_of_repo(
@@ -133,7 +137,7 @@ pub(crate) async fn sbom_of_repo(
     };
     let record = record.ok_or_else(|| Refused::none("snapshot", &number))?;
     let bill = app.publisher.bill_of_snapshot(project, &target, &record).await?;
-    Ok(document(bill.to_bytes(format), format.media_type()))
+    Ok(document(bill.to_bytes(format), JSON))
 }
 
 /// Everything that it takes to make a job's packages again, in one file.

@@ -172,6 +172,23 @@ fn a_build_goes_into_one_file_and_comes_out_of_it_elsewhere() -> Result<()> {
     println!("exported in {:?}: {exported}", began.elapsed());
     scene.service.told(&["export", &scene.job, "-o", text(&again)?])?;
     ensure!(fs::read(&bundle)? == fs::read(&again)?, "the same build, the same bytes");
+    let pem = scene.at("service.pem");
+    let found = scene.service.json(&[
+        "attest",
+        "bundle",
+        text(&bundle)?,
+        "--key",
+        text(&pem)?,
+        "--json",
+    ])?;
+    ensure!(found["builder"] == format!("{}/builders/namespaces", scene.service.url), "{found}");
+    let mut bytes = fs::read(&bundle)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let spoiled = scene.at("spoiled.kiln.tar");
+    fs::write(&spoiled, bytes)?;
+    let refused = scene.service.run(&["attest", "bundle", text(&spoiled)?])?;
+    ensure!(refused.status.code() == Some(70), "{}", said(&refused));
     let folder = tempfile::tempdir()?;
     let cas = Cas::open(&folder.path().join("blobs.v1"))?;
     let began = Instant::now();
