@@ -68,6 +68,8 @@ const READ: Need = Need::Account(Scope::Read);
 const OWN: Need = Need::Account(Scope::All);
 const BUILD: Need = Need::Account(Scope::Build);
 const READER: Need = Need::Member(Role::Reader, Scope::Read);
+/// Packages of upstream repositories are not ours to hand to strangers.
+const EXPORT: Need = Need::Member(Role::Packager, Scope::Read);
 const PACKAGER: Need = Need::Member(Role::Packager, Scope::Build);
 const MAINTAINER: Need = Need::Member(Role::Maintainer, Scope::All);
 const OPERATOR: Need = Need::Operator;
@@ -226,7 +228,7 @@ fn of_evidence() -> Vec<Route> {
         get("/api/v1/jobs/{job}/record", READER, evidence::record, "What makes a job again")
             .about(About::Job)
             .answers(evidence::JSON),
-        get("/api/v1/jobs/{job}/bundle", READER, evidence::bundle, "All that makes a job again")
+        get("/api/v1/jobs/{job}/bundle", EXPORT, evidence::bundle, "All that makes a job again")
             .about(About::Job)
             .answers("application/x-tar"),
         get(SBOM, READER, evidence::sbom, "What a job's packages are made of")

@@ -201,7 +201,7 @@ async fn what_a_job_is_made_of_is_told_and_what_is_missing_cannot_be_exported() 
     let lease = scene.lease(job).await;
     scene.built(lease, "pot", "1", &["bash-5-1.x86_64", "gcc-14-1.x86_64"]).await;
     let path = format!("/api/v1/jobs/{job}/bundle");
-    let answer = scene.page(&path, Who::Reader).await;
+    let answer = scene.page(&path, Who::Packager).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND, "the packages are not in the store");
     assert!(answer.text.contains("the package"), "{}", answer.text);
     let sbom = json(&scene, &format!("/api/v1/jobs/{job}/sbom/spdx")).await;

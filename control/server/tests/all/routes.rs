@@ -96,7 +96,7 @@ const EXPECTED: &[(&str, May)] = &[
     ("GET /api/v1/jobs/{job}/attestations/{digest}", Reader),
     ("GET /api/v1/jobs/{job}/attestations/{digest}/proof", Reader),
     ("GET /api/v1/jobs/{job}/record", Reader),
-    ("GET /api/v1/jobs/{job}/bundle", Reader),
+    ("GET /api/v1/jobs/{job}/bundle", Packager),
     ("GET /api/v1/jobs/{job}/sbom/{format}", Reader),
     ("GET /api/v1/projects/{project}/targets/{target}/snapshots/{snapshot}/sbom/{format}", Reader),
     ("GET /api/v1/log/key", Anyone),
