@@ -38,8 +38,8 @@ pub use provenance::{
 pub use purl::purl;
 pub use statement::{Resource, Statement};
 pub use tree::{
-    Node, check_consistency, check_inclusion, completed_by, consistency, empty_root, inclusion,
-    leaf_hash, node_hash, nodes_of, root_of,
+    Growing, Node, check_consistency, check_inclusion, completed_by, consistency, empty_root,
+    inclusion, leaf_hash, node_hash, nodes_of, root_of,
 };
 pub use types::{BUILD_TYPE, VERDICT_TYPE};
 pub use verdict::{Rebuild, Verdict, agreeing};

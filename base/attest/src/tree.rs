@@ -69,6 +69,37 @@ pub fn root_of(hashes: &[Digest]) -> Digest {
     }
 }
 
+/// A tree that is made entry by entry, to look at a log from its beginning.
+#[derive(Debug, Clone, Default)]
+pub struct Growing {
+    size: u64,
+    /// The complete subtrees that it consists of, from left to right.
+    peaks: Vec<Digest>,
+}
+
+impl Growing {
+    /// Adds an entry.
+    pub fn push(&mut self, entry: &Digest) {
+        let mut hash = leaf_hash(entry);
+        for _ in completed_by(self.size) {
+            // A subtree that is complete with this one has its left half there.
+            hash = self.peaks.pop().map_or(hash, |left| node_hash(&left, &hash));
+        }
+        self.peaks.push(hash);
+        self.size += 1;
+    }
+
+    /// How many entries it has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The hash over all of them.
+    pub fn root(&self) -> Digest {
+        root_of(&self.peaks)
+    }
+}
+
 /// Where a range of leaves is split: after the largest power of two that is less than their number.
 fn half(count: u64) -> u64 {
     1 << (count - 1).ilog2()
@@ -273,6 +304,9 @@ mod tests {
             let leaves = leaves(size);
             let log = Log::of(&leaves);
             let (count, root) = (size as u64, naive(&leaves));
+            let mut growing = Growing::default();
+            leaves.iter().for_each(|leaf| growing.push(leaf));
+            assert_eq!((growing.size(), growing.root()), (count, root));
             assert_eq!(log.hash(&(0..count)), root);
             for at in 0..size {
                 let path = log.hashes(&inclusion(at as u64, count).expect("a leaf"));

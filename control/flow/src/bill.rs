@@ -49,7 +49,7 @@ impl Publisher {
             }
             bill
         };
-        filled(fill).await.map(Some)
+        self.filled(fill).await.map(Some)
     }
 
     /// What a snapshot of a repository holds.
@@ -73,7 +73,17 @@ impl Publisher {
             }
             bill
         };
-        filled(fill).await
+        self.filled(fill).await
+    }
+
+    /// Headers are read elsewhere, so that nobody's request waits for it, and for few at once.
+    async fn filled(
+        &self,
+        fill: impl FnOnce() -> Bill + Send + 'static,
+    ) -> Result<Bill, PublishFailure> {
+        let _place = self.bills.acquire().await;
+        let filled = tokio::task::spawn_blocking(fill).await;
+        Ok(filled.map_err(|lost| FlowError::Lost(lost.to_string()))?)
     }
 
     /// What shows how something was built: its envelope, that the log holds it, and the key of
@@ -99,10 +109,4 @@ fn described(cas: &Cas, nevra: Nevra, digest: Digest) -> Package {
         Some(head) => package.described(&head),
         None => package,
     }
-}
-
-/// Headers are read elsewhere, so that nobody's request waits for it.
-async fn filled(fill: impl FnOnce() -> Bill + Send + 'static) -> Result<Bill, PublishFailure> {
-    let filled = tokio::task::spawn_blocking(fill).await;
-    Ok(filled.map_err(|lost| FlowError::Lost(lost.to_string()))?)
 }

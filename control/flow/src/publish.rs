@@ -15,7 +15,7 @@ use kiln_store::{
     StoreError, Work,
 };
 use kiln_wire::signer::KeyName;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::events::Event;
 use crate::life::{Flow, FlowError};
@@ -30,7 +30,12 @@ pub struct Publisher {
     pub(crate) chunks: Chunks,
     /// Two at once would overtake each other: of one process, and in the store of several.
     pub(crate) turn: Mutex<()>,
+    /// Whoever may see a repository may ask for its bill, which reads the header of each package.
+    pub(crate) bills: Semaphore,
 }
+
+/// How many bills are made at one time.
+const BILLS: usize = 2;
 
 /// What a publisher is made of.
 pub struct PublisherSettings<'a> {
@@ -116,7 +121,15 @@ impl Publisher {
     pub fn new(settings: PublisherSettings<'_>) -> Self {
         let PublisherSettings { flow, signer, url, records, chunks } = settings;
         let (records, chunks) = (Records::open(records), Chunks::open(chunks));
-        Self { flow, signer, url, records, chunks, turn: Mutex::new(()) }
+        Self {
+            flow,
+            signer,
+            url,
+            records,
+            chunks,
+            turn: Mutex::new(()),
+            bills: Semaphore::new(BILLS),
+        }
     }
 
     /// The public key of a project.

@@ -233,6 +233,36 @@ fn a_build_of_ones_own_machine_is_exported_from_its_results() -> Result<()> {
 }
 
 #[test]
+fn a_log_whose_entries_were_changed_in_the_database_is_found_by_the_doctor() -> Result<()> {
+    let Some(mut scene) = Scene::new()? else { return Ok(()) };
+    ensure!(scene.service.stop()?, "it ends in good order");
+    let data = scene.service.data().to_owned();
+    let look = || -> Result<Value> {
+        let all = scene.service.json(&["doctor", "--json", "--server-folder", text(&data)?])?;
+        let mut all = all.as_array().context("a list")?.iter();
+        all.find(|one| one["what"] == "log").cloned().context("nothing is said of the log")
+    };
+    let fine = look()?;
+    ensure!(fine["found"] == "1 entries, as they were signed", "{fine}");
+    let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); \
+                  c.execute('UPDATE log_entries SET entry = ?', ('sha256:' + 64 * 'a',)); \
+                  c.commit()";
+    let mut python = scene.service.ground().command(Path::new("python3"));
+    let changed = python.args(["-c", script]).arg(data.join("kiln.db")).output();
+    match changed {
+        Ok(output) if output.status.success() => {}
+        _ => {
+            kiln_kit::skip("python3 with sqlite3 is not here to change a database");
+            return Ok(());
+        }
+    }
+    let broken = look()?;
+    let found = broken["found"].as_str().context("a text")?;
+    ensure!(found.contains("is not what was signed"), "{broken}");
+    Ok(())
+}
+
+#[test]
 fn a_log_that_forgot_what_was_seen_of_it_is_found_out() -> Result<()> {
     let (Some(ground), Some(trial)) = (Ground::or_skip(), Trial::or_skip()) else { return Ok(()) };
     let mut service = Service::start(program(), ground, &trial)?;
