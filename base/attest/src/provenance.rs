@@ -223,21 +223,7 @@ impl Verified {
 
     /// What it takes to make the build again, as the statement says it.
     pub fn record(&self) -> Record {
-        let Provenance { build_definition, run_details } = &self.statement.predicate;
-        let external = &build_definition.external_parameters;
-        let artifacts = self.statement.subject.iter().filter_map(claimed);
-        let lock = build_definition.lock().and_then(Resource::sha256);
-        Record {
-            version: kiln_wire::record::VERSION,
-            kiln: run_details.builder.version.get("kiln").cloned().unwrap_or_default(),
-            title: external.title.clone(),
-            source: external.source.clone(),
-            settings: external.settings.clone(),
-            limits: build_definition.internal_parameters.limits.clone(),
-            lock: lock.expect("a statement without one is refused when it is read"),
-            base: build_definition.base().and_then(Resource::sha256),
-            artifacts: artifacts.collect(),
-        }
+        self.statement.record()
     }
 }
 
@@ -267,6 +253,30 @@ impl BuildDefinition {
 }
 
 impl Statement<Provenance> {
+    /// What it takes to make a build again, as a statement says it, without a word about who signed
+    /// it.
+    pub fn record_of(payload: &[u8]) -> Result<Record, AttestError> {
+        Ok(Self::read(payload)?.record())
+    }
+
+    fn record(&self) -> Record {
+        let Provenance { build_definition, run_details } = &self.predicate;
+        let external = &build_definition.external_parameters;
+        let artifacts = self.subject.iter().filter_map(claimed);
+        let lock = build_definition.lock().and_then(Resource::sha256);
+        Record {
+            version: kiln_wire::record::VERSION,
+            kiln: run_details.builder.version.get("kiln").cloned().unwrap_or_default(),
+            title: external.title.clone(),
+            source: external.source.clone(),
+            settings: external.settings.clone(),
+            limits: build_definition.internal_parameters.limits.clone(),
+            lock: lock.expect("a statement without one is refused when it is read"),
+            base: build_definition.base().and_then(Resource::sha256),
+            artifacts: artifacts.collect(),
+        }
+    }
+
     /// Reads a statement of a build by kiln, without a word about who signed it.
     pub fn read(payload: &[u8]) -> Result<Self, AttestError> {
         let read: Self = statement::read(payload)?;

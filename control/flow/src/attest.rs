@@ -200,6 +200,19 @@ impl Publisher {
         Ok(Ok(NewAttestation { job: job.id, kind: AttestationKind::Provenance, envelope }))
     }
 
+    /// What it takes to make a job's packages again: as it was attested, where it was, since the kiln
+    /// that built it may have been another version than this one. Nothing where it was not built.
+    pub async fn record(&self, job: &JobRecord) -> Result<Option<Record>, PublishFailure> {
+        const CAP: u64 = kiln_attest::ENVELOPE_CAP as u64;
+        let said = self.flow.store.attestations(job.id, AttestationKind::Provenance).await?;
+        let Some(said) = said.last().filter(|said| self.flow.cas.has(&said.envelope)) else {
+            return Ok(self.flow.record(job).await?);
+        };
+        let bytes = self.flow.cas.read_to_vec(&said.envelope, CAP).map_err(FlowError::from)?;
+        let payload = Envelope::read(&bytes)?.unverified()?;
+        Ok(Some(Statement::<Provenance>::record_of(&payload)?))
+    }
+
     /// What a job was made of, and its lock; nothing where that cannot be read.
     async fn of_job(&self, job: &JobRecord) -> Result<Option<(Record, Lock)>, FlowError> {
         let Some(record) = self.flow.record(job).await? else { return Ok(None) };
@@ -226,7 +239,7 @@ impl Publisher {
         let store = &self.flow.store;
         let job = store.job(rebuilt.job).await?;
         let none = || StoreError::None { what: "record of job", name: job.id.to_string() };
-        let record = self.flow.record(&job).await?.ok_or_else(none)?;
+        let record = self.record(&job).await?.ok_or_else(none)?;
         let about = store.attestations(job.id, AttestationKind::Provenance).await?;
         let statement = Rebuild {
             service: &self.url,

@@ -17,7 +17,7 @@ impl Publisher {
     /// What a job's packages are, and what they were made of and with. Nothing where it was not
     /// built, or is kept no longer.
     pub async fn bill_of_job(&self, job: &JobRecord) -> Result<Option<Bill>, PublishFailure> {
-        let Some(record) = self.flow.record(job).await? else { return Ok(None) };
+        let Some(record) = self.record(job).await? else { return Ok(None) };
         let Some(lock) = self.flow.lock(&record.lock).map_err(FlowError::from)? else {
             return Ok(None);
         };

@@ -239,8 +239,14 @@ fn of_evidence() -> Vec<Route> {
             .answers(evidence::JSON),
         get("/api/v1/log/key", ANYONE, log::key, "The key of what is attested, and of the log")
             .answers("application/x-pem-file"),
-        get("/api/v1/log/head", ANYONE, log::head, "The log's newest head, signed")
-            .answers(evidence::ENVELOPE),
+        get(
+            "/api/v1/log/head",
+            ANYONE,
+            log::head,
+            "A head of the log, signed; the newest as a rule",
+        )
+        .asks::<log::HeadAsked>()
+        .answers(evidence::ENVELOPE),
         get("/api/v1/log/entries", ANYONE, log::entries, "Entries of the log")
             .asks::<log::EntriesAsked>()
             .gives::<api::LogEntries>(),

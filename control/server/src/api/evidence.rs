@@ -95,7 +95,7 @@ pub(crate) fn document(bytes: Vec<u8>, kind: &'static str) -> Response {
 }
 
 async fn record_of(app: &App, job: i64) -> Answer<Record> {
-    let record = app.flow.record(&app.store().job(JobId(job)).await?).await?;
+    let record = app.publisher.record(&app.store().job(JobId(job)).await?).await?;
     record.ok_or_else(|| {
         Refused::none("record of job", &job.to_string())
             .with_hint("there is one of a job that was built and is kept")

@@ -25,6 +25,14 @@ pub(crate) struct EntriesAsked {
     count: Option<i64>,
 }
 
+/// Which head.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HeadAsked {
+    /// That of the log when it had so many entries; the newest where nothing is said.
+    size: Option<u64>,
+}
+
 /// Between which sizes of the log.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -40,9 +48,17 @@ pub(crate) async fn key(State(app): State<App>) -> Answer<Response> {
     Ok(document(key.pem().into_bytes(), "application/x-pem-file"))
 }
 
-pub(crate) async fn head(State(app): State<App>) -> Answer<Response> {
-    let head = app.publisher.newest_head().await?;
-    let none = || Refused::none("head of the log", "").with_hint("nothing was attested yet");
+pub(crate) async fn head(
+    State(app): State<App>,
+    Query(asked): Query<HeadAsked>,
+) -> Answer<Response> {
+    let head = match asked.size {
+        Some(size) => app.store().head_of(size).await?,
+        None => app.publisher.newest_head().await?,
+    };
+    let named = asked.size.map_or_else(String::new, |size| size.to_string());
+    let hint = "nothing was attested yet, or not every size was signed";
+    let none = || Refused::none("head of the log", &named).with_hint(hint);
     Ok(document(head.ok_or_else(none)?.head.into_bytes(), ENVELOPE))
 }
 

@@ -153,6 +153,9 @@ async fn each_head_of_the_log_continues_those_before_it() {
         }
         seen.push(head);
     }
+    let old = get(&scene, "/api/v1/log/head?size=3").await;
+    let old = TreeHead::open(&Envelope::read(old.as_bytes()).expect("an envelope"), &key);
+    assert_eq!(old.expect("signed"), seen[2]);
     let entries = json(&scene, "/api/v1/log/entries?from=1").await;
     assert_eq!(
         (entries["size"].as_u64(), entries["entries"].as_array().map(Vec::len)),
