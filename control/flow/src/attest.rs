@@ -88,8 +88,7 @@ impl Flow {
         if job.settings.lock.is_some() {
             return Ok(None);
         }
-        let by = self.built_by(job).await?;
-        let given = self.store.locks_of(LeaseKey { job: by.id, epoch: by.epoch }).await?;
+        let given = self.store.locks_of(LeaseKey { job: job.id, epoch: job.epoch }).await?;
         let is_base = |digest: &&Digest| {
             let found = self.lock(digest).ok().flatten();
             *digest != lock && found.is_some_and(|lock| lock.requires.is_empty())
@@ -164,7 +163,8 @@ impl Publisher {
     }
 
     /// Says how a job's packages were built; `signed` is what of them was signed, by their names.
-    /// Or why nothing can be said. The statement is on the disk and stands in no log yet.
+    /// Or why nothing can be said. The statement stands in no log yet; whoever puts it there sees to
+    /// it that it is on the disk before.
     pub(crate) async fn attest(
         &self,
         project: &ProjectRecord,
@@ -227,7 +227,7 @@ impl Publisher {
             let Some(project) = job.project else { continue };
             let Some(project) = store.project_of(project).await? else { continue };
             match self.attest(&project, &job, &BTreeMap::new()).await? {
-                Ok(new) => drop(store.attest(&new, self.flow.now()).await?),
+                Ok(new) => drop(self.say(&new).await?),
                 Err(why) => tracing::warn!(job = %job.id, error = why.error, "not attested"),
             }
         }
@@ -257,18 +257,22 @@ impl Publisher {
         let envelope = self.seal(&statement).await?;
         let _alone = store.turn(Work::Publish).await?;
         let new = NewAttestation { job: job.id, kind: AttestationKind::Verdict, envelope };
-        let position = store.attest(&new, self.flow.now()).await?;
+        let position = self.say(&new).await?;
         self.newest_head().await?;
         Ok(position)
     }
 
-    /// Has a statement signed; its envelope is kept, and on the disk.
+    /// Puts a statement into the log, once it is on the disk.
+    async fn say(&self, new: &NewAttestation) -> Result<u64, PublishFailure> {
+        self.flow.synced(vec![new.envelope]).await?;
+        Ok(self.flow.store.attest(new, self.flow.now()).await?)
+    }
+
+    /// Has a statement signed; its envelope is kept.
     async fn seal<P: Serialize>(&self, statement: &Statement<P>) -> Result<Digest, PublishFailure> {
         let signature = self.signature(statement.pae()).await?;
         let envelope = statement.signed(&self.evidence_key().await?, &signature);
-        let kept = self.flow.cas.insert_bytes(&envelope.to_bytes()).map_err(FlowError::from)?;
-        self.flow.synced(vec![kept]).await?;
-        Ok(kept)
+        Ok(self.flow.cas.insert_bytes(&envelope.to_bytes()).map_err(FlowError::from)?)
     }
 
     async fn signature(&self, encoded: Vec<u8>) -> Result<Vec<u8>, PublishFailure> {

@@ -362,7 +362,8 @@ impl Publisher {
 fn named(new: &NewSnapshot, generation: &Generation) -> Vec<Digest> {
     let files = generation.files.values().map(|file| file.digest);
     let packages = new.fresh.iter().map(|one| one.signed);
-    files.chain(packages).chain([new.files, new.packages]).collect()
+    let said = new.attestations.iter().map(|one| one.envelope);
+    files.chain(packages).chain(said).chain([new.files, new.packages]).collect()
 }
 
 fn key_of(project: &str) -> Result<KeyName, PublishFailure> {
