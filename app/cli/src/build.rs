@@ -57,6 +57,8 @@ pub(crate) struct Arguments {
 pub(crate) struct Record {
     pub(crate) stages: Vec<StageRecord>,
     pub(crate) artifacts: Vec<Artifact>,
+    /// What it takes to make it again, where it was built.
+    pub(crate) record: Option<kiln_wire::record::Record>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -127,12 +129,13 @@ impl Session<'_> {
         let submission = self.plan.submission(given, &self.local.cas)?;
         let (job, key) = self.local.build(submission, self.arguments.keep_root)?;
         self.ui.end();
-        let Record { stages, artifacts } = self.local.record(job.id)?;
+        let Record { stages, artifacts, record } = self.local.record(&job)?;
         let name = Outcome::folder_name(&job.title, &artifacts);
         let folder = absolute(&self.arguments.results.join(name));
         let kept = self.local.has_kept(job.id).then_some(job.id);
         let outcome = Outcome { kept, ..Outcome::of(job, artifacts, stages, folder) };
-        results::write(&outcome, key, &self.local.flow, &self.local.cas)?;
+        let (flow, cas) = (&self.local.flow, &self.local.cas);
+        results::write(&outcome, record.as_ref(), key, flow, cas)?;
         if !self.arguments.json {
             self.tell(&outcome, key);
         }

@@ -7,6 +7,7 @@ pub(crate) mod hooks;
 pub(crate) mod operating;
 pub(crate) mod projects;
 pub(crate) mod repos;
+pub(crate) mod sbom;
 pub(crate) mod servers;
 mod settings;
 pub(crate) mod submit;
@@ -172,6 +173,19 @@ impl Client {
                 }
             }
         })
+    }
+
+    /// What is at a path, of at most so many bytes.
+    pub(crate) fn bytes(&self, path: &str, cap: usize) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::new();
+        self.read(path, |piece| {
+            bytes.extend_from_slice(piece);
+            match bytes.len() <= cap {
+                true => Ok(()),
+                false => Err(nonsense(&self.server)),
+            }
+        })?;
+        Ok(bytes)
     }
 
     /// Runs something that this client's requests are a part of.

@@ -1,6 +1,7 @@
 //! `kiln doctor`: what this host offers and lacks, each with the command that mends it.
 
 mod checks;
+mod log;
 mod server;
 
 use std::path::PathBuf;

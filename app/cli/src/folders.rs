@@ -29,6 +29,7 @@ use crate::failure::{Failure, doing};
 /// $KILN_DIR/config, or $XDG_CONFIG_HOME/kiln, or ~/.config/kiln
 ///   targets/NAME.toml
 ///   servers.json     which services this user is signed in to
+///   logs.json        what was seen of services' logs of attestations
 /// ```
 #[derive(Debug, Clone)]
 pub(crate) struct Folders {
@@ -122,6 +123,11 @@ impl Folders {
     /// Which services this user is signed in to.
     pub(crate) fn servers(&self) -> PathBuf {
         self.config.join("servers.json")
+    }
+
+    /// What was seen of services' logs.
+    pub(crate) fn logs_seen(&self) -> PathBuf {
+        self.config.join("logs.json")
     }
 
     /// This user's target files.

@@ -25,6 +25,7 @@ macro_rules! eprintln {
     }};
 }
 
+mod attest;
 mod backup;
 mod build;
 mod cache;
@@ -34,6 +35,7 @@ mod control;
 mod debrpm;
 mod doctor;
 mod elsewhere;
+mod export;
 mod failure;
 mod folders;
 mod given_lock;
@@ -116,6 +118,12 @@ enum Verb {
     Notify(client::hooks::NotifyArguments),
     /// Fetch what a job made
     Download(client::builds::Download),
+    /// Show and check how packages were built
+    Attest(attest::Arguments),
+    /// Write all that it takes to make a build again into one file
+    Export(export::Arguments),
+    /// Say what a job's packages are made of, or what a repository holds: SPDX or CycloneDX
+    Sbom(client::sbom::Arguments),
     /// Show a repository's snapshots, go back to one, or install from it
     Repo(client::repos::Arguments),
     /// Make and revoke tokens for programs
@@ -169,6 +177,9 @@ pub fn run() -> ExitCode {
         Verb::Hook(arguments) => client::hooks::hooks(&arguments),
         Verb::Notify(arguments) => client::hooks::notify(&arguments),
         Verb::Download(arguments) => client::builds::download(&arguments),
+        Verb::Attest(arguments) => attest::run(&arguments),
+        Verb::Export(arguments) => export::run(&arguments),
+        Verb::Sbom(arguments) => client::sbom::run(&arguments),
         Verb::Repo(arguments) => client::repos::run(&arguments),
         Verb::Token(arguments) => client::accounts::tokens(&arguments),
         Verb::User(arguments) => client::accounts::users(&arguments),

@@ -157,12 +157,13 @@ impl Local {
     }
 
     /// What is known of a job.
-    pub(crate) fn record(&self, job: JobId) -> Result<crate::build::Record, Failure> {
+    pub(crate) fn record(&self, job: &JobRecord) -> Result<crate::build::Record, Failure> {
         let store = self.flow.store();
         self.runtime.block_on(async {
-            let stages = store.stages(job).await?;
-            let artifacts = store.artifacts(job).await?;
-            Ok(crate::build::Record { stages, artifacts })
+            let stages = store.stages(job.id).await?;
+            let artifacts = store.artifacts(job.id).await?;
+            let record = self.flow.record(job).await?;
+            Ok(crate::build::Record { stages, artifacts, record })
         })
     }
 

@@ -1,4 +1,4 @@
-//! What a build leaves for the packager: RPMs, SRPM, logs, lock and `result.json`.
+//! What a build leaves for the packager: RPMs, SRPM, logs, lock, `record.json` and `result.json`.
 
 use std::fs;
 use std::io;
@@ -8,10 +8,15 @@ use kiln_cas::Cas;
 use kiln_flow::Flow;
 use kiln_model::{Digest, JobId, JobState, LeaseKey, Nevra, Report};
 use kiln_store::{Artifact, JobRecord, StageRecord};
+use kiln_wire::record::Record;
 use kiln_wire::worker::Settings;
 use serde::Serialize;
 
 use crate::Failure;
+
+/// What it takes to make the build again: a [`Record`], written as `kiln_attest` writes JSON. It is
+/// not signed: this user's own word.
+pub(crate) const RECORD: &str = "record.json";
 
 /// `result.json`. Fields are only ever added.
 #[derive(Debug, Serialize)]
@@ -107,6 +112,7 @@ impl Outcome {
 /// earlier build left there.
 pub(crate) fn write(
     outcome: &Outcome,
+    record: Option<&Record>,
     key: LeaseKey,
     flow: &Flow,
     cas: &Cas,
@@ -121,6 +127,11 @@ pub(crate) fn write(
         .map_err(|error| unwritable(parent, &error))?;
     let fresh_path = fresh.path().to_owned();
     fill(&fresh_path, outcome, key, flow, cas)?;
+    if let Some(record) = record {
+        let to = fresh_path.join(RECORD);
+        let bytes = kiln_attest::canonical(record);
+        fs::write(&to, bytes).map_err(|error| unwritable(&to, &error))?;
+    }
     replace(&fresh_path, to).map_err(|error| unwritable(to, &error))?;
     // Moved: there is nothing left to remove at the old place.
     let _ = fresh.keep();

@@ -254,6 +254,7 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
     let publisher = Publisher::new(PublisherSettings {
         flow: flow.clone(),
         signer: Signer::new(Arc::new(spawn)),
+        url: url.to_owned(),
         records: &folders.data().join("records.v1"),
         chunks: &folders.data().join("chunks.v1"),
     });

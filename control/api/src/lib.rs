@@ -10,6 +10,7 @@
 mod accounts;
 mod again;
 mod builds;
+mod evidence;
 mod hooks;
 mod operating;
 mod projects;
@@ -24,6 +25,7 @@ pub use builds::{
     AddressGiven, Artifact, Build, BuildAsked, BuildsMade, GitGiven, Given, Job, Origin, Page,
     Stage, Upload, UploadAsked, Wait,
 };
+pub use evidence::{Attestation, LogEntries, LogPath};
 pub use hooks::{Heard, Hook, HookAsked, Listener, ListenerAsked};
 pub use operating::{
     Audited, Enrolment, EnrolmentAsked, Problem, Queue, Service, Stats, SweepAsked, Swept, Worker,

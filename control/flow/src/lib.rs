@@ -4,6 +4,8 @@
 //! here: HTTP, terminals, and what a worker does with a lease.
 
 mod accept;
+mod attest;
+mod bill;
 mod events;
 mod explain;
 mod fetched;
@@ -20,6 +22,7 @@ mod share;
 mod sweep;
 
 pub use accept::AcceptError;
+pub use attest::{EVIDENCE_KEY, Rebuilt};
 pub use events::{Event, Events, Listener};
 pub use life::{Flow, FlowError, FlowSettings, GivenLockError, Own, Submission};
 pub use line::Line;

@@ -9,7 +9,7 @@
 //! | fetch | [`Flow::provide`] | a lock's packages -> verified blobs |
 //! | (the worker makes the buildroot, builds and collects) | [`Flow::note_stage`] | |
 //! | accept | [`Flow::finish`] | a worker's claim -> artifacts, or a failure explained |
-//! | publish | [`Publisher::publish_ready`](crate::Publisher::publish_ready) | artifacts -> signed, in a new snapshot |
+//! | sign, attest, publish | [`Publisher::publish_ready`](crate::Publisher::publish_ready) | artifacts -> signed, said of how they were built, in a new snapshot |
 //!
 //! Each reads the store, acts, and writes the store in one transaction. Killed anywhere and asked
 //! again, it ends the same.

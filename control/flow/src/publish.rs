@@ -1,18 +1,21 @@
-//! Stage publish: what was built and accepted is signed and stands in a new snapshot.
+//! Stages sign and publish: what was built and accepted is signed, attested, and stands in a new
+//! snapshot.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use kiln_attest::AttestError;
 use kiln_model::{Digest, Fault, Faulty, JobId, ProjectId, Report};
 use kiln_repo::{
     Chunks, Generation, Listed, PublishError, Records, WriteOptions, write_generation,
 };
 use kiln_sign::{SignError, Signer};
 use kiln_store::{
-    Artifact, JobRecord, NewSnapshot, ProjectRecord, Published, SnapshotRecord, StoreError, Work,
+    Artifact, JobRecord, NewAttestation, NewSnapshot, ProjectRecord, Published, SnapshotRecord,
+    StoreError, Work,
 };
 use kiln_wire::signer::KeyName;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::events::Event;
 use crate::life::{Flow, FlowError};
@@ -21,12 +24,18 @@ use crate::share;
 /// Publishes what is to be published, one snapshot of a repository after the other.
 pub struct Publisher {
     pub(crate) flow: Flow,
-    signer: Signer,
+    pub(crate) signer: Signer,
+    pub(crate) url: String,
     pub(crate) records: Records,
     pub(crate) chunks: Chunks,
     /// Two at once would overtake each other: of one process, and in the store of several.
     pub(crate) turn: Mutex<()>,
+    /// Whoever may see a repository may ask for its bill, which reads the header of each package.
+    pub(crate) bills: Semaphore,
 }
+
+/// How many bills are made at one time.
+const BILLS: usize = 2;
 
 /// What a publisher is made of.
 pub struct PublisherSettings<'a> {
@@ -34,6 +43,8 @@ pub struct PublisherSettings<'a> {
     pub flow: Flow,
     /// Signs.
     pub signer: Signer,
+    /// Where the service is reached, without a slash at the end: by it statements name the builder.
+    pub url: String,
     /// Where what rpm-md says of packages is kept, by their digests.
     pub records: &'a Path,
     /// Where pieces of metadata are kept that were packed before.
@@ -52,6 +63,9 @@ pub enum PublishFailure {
     /// The metadata could not be written.
     #[error(transparent)]
     Repo(#[from] PublishError),
+    /// What was signed is not evidence.
+    #[error(transparent)]
+    Attest(#[from] AttestError),
     /// Blobs are being copied, or swept by another process.
     #[error("a backup is being made, or another sweep")]
     Held,
@@ -72,6 +86,7 @@ impl Faulty for PublishFailure {
             Self::Flow(error) => error.fault(),
             Self::Sign(error) => error.fault(),
             Self::Repo(error) => error.fault(),
+            Self::Attest(_) => Fault::Kiln,
             Self::Project(_) => Fault::Kiln,
             Self::Held => Fault::Host,
         }
@@ -82,10 +97,20 @@ impl Faulty for PublishFailure {
             Self::Flow(error) => error.hint(),
             Self::Sign(error) => error.hint(),
             Self::Repo(error) => error.hint(),
+            Self::Attest(error) => error.hint(),
             Self::Held => Some("wait until it has ended".to_owned()),
             Self::Project(_) => None,
         }
     }
+}
+
+/// What a job made, signed.
+#[derive(Default)]
+struct Signed {
+    /// What the repository has not.
+    made: Vec<Published>,
+    /// All of it, by its name.
+    all: BTreeMap<String, Digest>,
 }
 
 /// A repository: a project's, for a target.
@@ -94,9 +119,17 @@ type Repo = (ProjectId, String);
 impl Publisher {
     /// A publisher of these parts.
     pub fn new(settings: PublisherSettings<'_>) -> Self {
-        let PublisherSettings { flow, signer, records, chunks } = settings;
+        let PublisherSettings { flow, signer, url, records, chunks } = settings;
         let (records, chunks) = (Records::open(records), Chunks::open(chunks));
-        Self { flow, signer, records, chunks, turn: Mutex::new(()) }
+        Self {
+            flow,
+            signer,
+            url,
+            records,
+            chunks,
+            turn: Mutex::new(()),
+            bills: Semaphore::new(BILLS),
+        }
     }
 
     /// The public key of a project.
@@ -105,15 +138,16 @@ impl Publisher {
         Ok(key.certificate.openpgp.clone())
     }
 
-    /// Publishes all that is built and not published yet: a snapshot for each repository. What
-    /// cannot be published because of what it is ends as failed; anything else is an error, and
-    /// is tried again when this is called again.
+    /// Publishes all that is built and not published yet: a snapshot for each repository. What is
+    /// never published is attested all the same. What cannot be published because of what it is
+    /// ends as failed; anything else is an error, and is tried again when this is called again.
     pub async fn publish_ready(&self) -> Result<(), PublishFailure> {
         let _turn = self.turn.lock().await;
-        if self.flow.store.unpublished().await?.is_empty() {
+        if !self.has_work().await? {
             return Ok(());
         }
         let _alone = self.flow.store.turn(Work::Publish).await?;
+        self.attest_tried().await?;
         let mut repos: BTreeMap<Repo, Vec<JobRecord>> = BTreeMap::new();
         for job in self.flow.store.unpublished().await? {
             let Some(project) = job.project else { continue };
@@ -122,7 +156,14 @@ impl Publisher {
         for (repo, jobs) in repos {
             self.publish(repo, jobs).await?;
         }
-        Ok(())
+        self.newest_head().await.map(drop)
+    }
+
+    async fn has_work(&self) -> Result<bool, PublishFailure> {
+        let store = &self.flow.store;
+        Ok(!store.unpublished().await?.is_empty()
+            || !store.unattested(1).await?.is_empty()
+            || self.is_head_behind().await?)
     }
 
     /// Makes an earlier snapshot of a repository the newest once more, under a new number.
@@ -151,6 +192,7 @@ impl Publisher {
             count,
             fresh: Vec::new(),
             jobs: Vec::new(),
+            attestations: Vec::new(),
         };
         let number = store.publish(&new, self.flow.now()).await?;
         self.flow.events.tell(Event::Published);
@@ -170,12 +212,13 @@ impl Publisher {
             None => Vec::new(),
         };
         let mut fresh: Vec<Published> = Vec::new();
-        let mut published = Vec::new();
+        let (mut published, mut attestations) = (Vec::new(), Vec::new());
         for job in &jobs {
-            match self.sign(&project, &target, job, &listed, &fresh).await? {
-                Ok(signed) => {
+            match self.make_ready(&project, &target, job, &listed, &fresh).await? {
+                Ok((signed, attestation)) => {
                     fresh.extend(signed);
                     published.push(job.id);
+                    attestations.push(attestation);
                 }
                 Err(why) => store.refuse(job.id, &why, self.flow.now()).await?,
             }
@@ -195,6 +238,7 @@ impl Publisher {
                 count: listed.len() as i64,
                 fresh,
                 jobs: published,
+                attestations,
             };
             self.flow.synced(named(&new, &generation)).await?;
             store.publish(&new, self.flow.now()).await?;
@@ -208,6 +252,22 @@ impl Publisher {
         Ok(())
     }
 
+    /// Signs what a job made, and says how it was made; or why that cannot be.
+    async fn make_ready(
+        &self,
+        project: &ProjectRecord,
+        target: &str,
+        job: &JobRecord,
+        listed: &[Listed],
+        fresh: &[Published],
+    ) -> Result<Result<(Vec<Published>, NewAttestation), Report>, PublishFailure> {
+        let Signed { made, all } = match self.sign(project, target, job, listed, fresh).await? {
+            Ok(signed) => signed,
+            Err(why) => return Ok(Err(why)),
+        };
+        Ok(self.attest(project, job, &all).await?.map(|attestation| (made, attestation)))
+    }
+
     /// Signs what a job made and the repository has not; or why that cannot be.
     async fn sign(
         &self,
@@ -216,9 +276,9 @@ impl Publisher {
         job: &JobRecord,
         listed: &[Listed],
         fresh: &[Published],
-    ) -> Result<Result<Vec<Published>, Report>, PublishFailure> {
+    ) -> Result<Result<Signed, Report>, PublishFailure> {
         let key = key_of(&project.name)?;
-        let mut made = Vec::new();
+        let Signed { mut made, mut all } = Signed::default();
         for artifact in self.flow.store.artifacts(job.id).await? {
             if artifact.nevra.arch() == "src" {
                 continue;
@@ -235,9 +295,13 @@ impl Publisher {
                 Some(known) if known.digest != artifact.digest => {
                     return Ok(Err(is_there(&artifact, known.job)));
                 }
-                Some(known) if is_listed(known) => continue,
+                Some(known) if is_listed(known) => {
+                    all.insert(artifact.name, known.signed);
+                    continue;
+                }
                 // Of a snapshot that somebody went back behind.
                 Some(known) if cas.has(&known.signed) => {
+                    all.insert(artifact.name, known.signed);
                     made.push(known.clone());
                     continue;
                 }
@@ -245,6 +309,7 @@ impl Publisher {
             }
             let time = (self.flow.now() / 1000).unsigned_abs();
             let signed = self.signer.sign_package(cas, &key, &artifact.digest, time).await?;
+            all.insert(artifact.name.clone(), signed.digest);
             made.push(Published {
                 name: artifact.name,
                 digest: artifact.digest,
@@ -253,7 +318,7 @@ impl Publisher {
                 job: known.map_or(job.id, |known| known.job),
             });
         }
-        Ok(Ok(made))
+        Ok(Ok(Signed { made, all }))
     }
 
     fn listed(&self, one: &Published) -> Result<Listed, PublishFailure> {
@@ -297,7 +362,8 @@ impl Publisher {
 fn named(new: &NewSnapshot, generation: &Generation) -> Vec<Digest> {
     let files = generation.files.values().map(|file| file.digest);
     let packages = new.fresh.iter().map(|one| one.signed);
-    files.chain(packages).chain([new.files, new.packages]).collect()
+    let said = new.attestations.iter().map(|one| one.envelope);
+    files.chain(packages).chain(said).chain([new.files, new.packages]).collect()
 }
 
 fn key_of(project: &str) -> Result<KeyName, PublishFailure> {

@@ -22,6 +22,7 @@ mod routes;
 mod service;
 mod tls;
 mod traced;
+mod types;
 mod workers;
 
 pub use openapi::document;

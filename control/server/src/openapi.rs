@@ -125,6 +125,7 @@ fn named(path: &str, name: &str) -> ObjectBuilder {
         "build" | "job" | "id" => ObjectBuilder::new()
             .schema_type(Type::Integer)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64))),
+        "format" => text("^(spdx|cyclonedx)$", 9),
         "digest" => text("^sha256:[0-9a-f]{64}$", 71),
         "target" => text("^[A-Za-z0-9]([.]?[A-Za-z0-9_+-])*[.]?$", 64),
         "name" if path.contains("/logs/") => text("^(build|root)$", 5),

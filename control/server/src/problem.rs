@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kiln_access::{AccessError, Denied};
 use kiln_api::Problem;
+use kiln_bundle::BundleError;
 use kiln_cas::CasError;
 use kiln_flow::{FlowError, OrderError, PublishFailure};
 use kiln_model::{Fault, Faulty, Foreign, Report};
@@ -226,6 +227,16 @@ impl From<CasError> for Refused {
             CasError::Mismatch { .. } | CasError::Size { .. } => StatusCode::BAD_REQUEST,
             CasError::Missing(_) => StatusCode::NOT_FOUND,
             CasError::Io { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::of(&error, status)
+    }
+}
+
+impl From<BundleError> for Refused {
+    fn from(error: BundleError) -> Self {
+        let status = match &error {
+            BundleError::Missing { .. } => StatusCode::NOT_FOUND,
+            other => usual(other.fault()),
         };
         Self::of(&error, status)
     }

@@ -12,7 +12,8 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::{
-    accounts, again, builds, hooks, jobs, links, operating, projects, repositories, uploads,
+    accounts, again, builds, evidence, hooks, jobs, links, log, operating, projects, repositories,
+    uploads,
 };
 use crate::guard::{Guard, guard};
 use crate::hooks as forges;
@@ -21,7 +22,7 @@ use crate::peer::peer;
 use crate::problem::as_problem;
 use crate::service::App;
 use crate::traced::traced;
-use crate::{live, pages, repos, workers};
+use crate::{live, pages, repos, types, workers};
 
 /// What a request is about: by it the guard finds the project whose roles count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,8 @@ const READ: Need = Need::Account(Scope::Read);
 const OWN: Need = Need::Account(Scope::All);
 const BUILD: Need = Need::Account(Scope::Build);
 const READER: Need = Need::Member(Role::Reader, Scope::Read);
+/// Packages of upstream repositories are not ours to hand to strangers.
+const EXPORT: Need = Need::Member(Role::Packager, Scope::Read);
 const PACKAGER: Need = Need::Member(Role::Packager, Scope::Build);
 const MAINTAINER: Need = Need::Member(Role::Maintainer, Scope::All);
 const OPERATOR: Need = Need::Operator;
@@ -76,7 +79,8 @@ const WORKER: Need = Need::Worker;
 pub fn routes() -> Vec<Route> {
     let of_api = [of_accounts(), of_projects(), of_builds(), of_hooks(), of_operating()];
     let others = [of_readers(), of_workers(), of_visitors(), of_pages(), of_forms()];
-    of_api.into_iter().chain(others).flatten().collect()
+    let of_api = of_api.into_iter().chain([of_evidence()]);
+    of_api.chain(others).flatten().collect()
 }
 
 fn of_accounts() -> Vec<Route> {
@@ -200,6 +204,59 @@ fn of_builds() -> Vec<Route> {
         get(ARTIFACT, READER, jobs::artifact, "What a job made")
             .about(About::Job)
             .answers("application/x-rpm"),
+    ]
+}
+
+/// What shows how something was built, and what it is made of.
+fn of_evidence() -> Vec<Route> {
+    const SAID: &str = "/api/v1/jobs/{job}/attestations";
+    const ONE: &str = "/api/v1/jobs/{job}/attestations/{digest}";
+    const PROOF: &str = "/api/v1/jobs/{job}/attestations/{digest}/proof";
+    const SBOM: &str = "/api/v1/jobs/{job}/sbom/{format}";
+    const OF_REPO: &str =
+        "/api/v1/projects/{project}/targets/{target}/snapshots/{snapshot}/sbom/{format}";
+    vec![
+        get(SAID, READER, evidence::list, "What is said of a job, signed")
+            .about(About::Job)
+            .gives::<Vec<api::Attestation>>(),
+        get(ONE, READER, evidence::envelope, "The envelope of what is said of a job")
+            .about(About::Job)
+            .answers(evidence::ENVELOPE),
+        get(PROOF, READER, evidence::proof, "That the log holds it")
+            .about(About::Job)
+            .answers(evidence::JSON),
+        get("/api/v1/jobs/{job}/record", READER, evidence::record, "What makes a job again")
+            .about(About::Job)
+            .answers(evidence::JSON),
+        get("/api/v1/jobs/{job}/bundle", EXPORT, evidence::bundle, "All that makes a job again")
+            .about(About::Job)
+            .answers("application/x-tar"),
+        get(SBOM, READER, evidence::sbom, "What a job's packages are made of")
+            .about(About::Job)
+            .answers(evidence::JSON),
+        get(OF_REPO, READER, evidence::sbom_of_repo, "What a snapshot of a repository holds")
+            .project()
+            .answers(evidence::JSON),
+        get("/api/v1/log/key", ANYONE, log::key, "The key of what is attested, and of the log")
+            .answers("application/x-pem-file"),
+        get(
+            "/api/v1/log/head",
+            ANYONE,
+            log::head,
+            "A head of the log, signed; the newest as a rule",
+        )
+        .asks::<log::HeadAsked>()
+        .answers(evidence::ENVELOPE),
+        get("/api/v1/log/entries", ANYONE, log::entries, "Entries of the log")
+            .asks::<log::EntriesAsked>()
+            .gives::<api::LogEntries>(),
+        get("/api/v1/log/consistency", ANYONE, log::consistency, "That the log goes on as it was")
+            .asks::<log::PathAsked>()
+            .gives::<api::LogPath>(),
+        get("/api/v1/log/proof/{digest}", ANYONE, log::proof, "That the log holds an envelope")
+            .answers(evidence::JSON),
+        get(kiln_attest::BUILD_TYPE, ANYONE, types::show, "What provenance means").uncounted(),
+        get(kiln_attest::VERDICT_TYPE, ANYONE, types::show, "What a verdict means").uncounted(),
     ]
 }
 

@@ -141,6 +141,7 @@ impl Store {
         };
         let of = |text: &'static str| self.list(DOING, sqlx::query(text));
         let mut blobs = digests(of("SELECT DISTINCT digest FROM artifacts").await?);
+        blobs.extend(digests(of("SELECT envelope FROM attestations").await?));
         let mut lists = digests(of("SELECT DISTINCT files FROM snapshots").await?);
         lists.extend(digests(of("SELECT DISTINCT packages FROM snapshots").await?));
         let unfaded = "SELECT source FROM builds

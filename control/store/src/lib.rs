@@ -4,6 +4,7 @@
 //! Zone: `control`, TRUSTED. What does not belong here: what happens next (`control/flow`), and
 //! bytes of any size (`base/cas`).
 
+mod attestations;
 mod audit;
 mod builds;
 mod database;
@@ -28,6 +29,7 @@ mod turn;
 mod uploads;
 mod workers;
 
+pub use attestations::{Attestation, AttestationKind, NewAttestation, SignedHead};
 pub use audit::{Audited, Deed};
 pub use builds::{BuildRecord, BuildsAsked};
 pub use database::Store;

@@ -122,6 +122,11 @@ async fn take_over(
     if let Some(lock) = job.lock {
         let text = "INSERT INTO locks (job, epoch, digest) VALUES ($1, 0, $2)";
         write.run(sqlx::query(text).bind(id.0).bind(lock.to_string())).await?;
+        // And those that its source package was made on, which a rebuild needs as well.
+        let text = "INSERT INTO locks (job, epoch, digest) SELECT $1, 0, digest FROM locks
+                    WHERE job = $2 AND epoch = (SELECT epoch FROM jobs WHERE id = $2)
+                    ON CONFLICT DO NOTHING";
+        write.run(sqlx::query(text).bind(id.0).bind(job.id.0)).await?;
     }
     Ok(id)
 }

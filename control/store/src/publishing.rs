@@ -4,6 +4,7 @@ use kiln_model::{Digest, JobId, JobState, ProjectId, Report};
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
+use crate::attestations::{NewAttestation, attest};
 use crate::database::Write;
 use crate::jobs::{JOB, end, end_followers, record};
 use crate::outbox::{What, announce};
@@ -34,6 +35,8 @@ pub struct NewSnapshot {
     pub fresh: Vec<Published>,
     /// The jobs whose packages are in it from now on.
     pub jobs: Vec<JobId>,
+    /// What is said of these jobs: what is published is attested, and neither is without the other.
+    pub attestations: Vec<NewAttestation>,
 }
 
 /// A package that a repository holds or has held.
@@ -101,6 +104,9 @@ impl Store {
             write.run(sqlx::query(text).bind(number).bind(job.0)).await?;
             release(&mut write, *job).await?;
             announce(&mut write, *job, What::Published, now).await?;
+        }
+        for attestation in &new.attestations {
+            attest(&mut write, attestation, now).await?;
         }
         write.commit().await?;
         Ok(number)

@@ -119,12 +119,16 @@ impl Store {
         Ok(rows.iter().map(leaving).collect())
     }
 
-    /// Lets go of what jobs left: their results and locks are named no longer.
+    /// Lets go of what jobs left: their results, locks and attestations are named no longer.
     pub async fn fade(&self, jobs: &[JobId], now: i64) -> Result<(), StoreError> {
         let mut write = self.write("letting go of old builds").await?;
         for job in jobs {
-            for text in ["DELETE FROM artifacts WHERE job = $1", "DELETE FROM locks WHERE job = $1"]
-            {
+            // What was said of it stays in the log, by its digest.
+            for text in [
+                "DELETE FROM artifacts WHERE job = $1",
+                "DELETE FROM locks WHERE job = $1",
+                "DELETE FROM attestations WHERE job = $1",
+            ] {
                 write.run(sqlx::query(text).bind(job.0)).await?;
             }
             let text = "UPDATE jobs SET lock = NULL, faded_at = $1 WHERE id = $2";

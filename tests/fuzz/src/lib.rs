@@ -8,6 +8,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a fuzzer tells of its progress")]
 
+mod evidence;
 pub mod mutate;
 pub mod seeds;
 pub mod targets;

@@ -36,7 +36,10 @@ fn as_text(bytes: &[u8], parse: impl FnOnce(&str)) {
 
 /// Every parser that reads what strangers wrote.
 pub fn all() -> Vec<Target> {
-    [packages(), metadata(), configuration(), messages()].into_iter().flatten().collect()
+    [packages(), metadata(), configuration(), messages(), crate::evidence::all()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn packages() -> Vec<Target> {

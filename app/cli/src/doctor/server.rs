@@ -175,6 +175,10 @@ async fn database(asked: &Asked<'_>) -> Vec<Finding> {
             Ok(all) => workers(&all),
             Err(error) => Finding::missing("workers", told(&error), "see the database"),
         });
+        findings.push(match super::log::check(&store).await {
+            Ok(finding) => finding,
+            Err(error) => Finding::missing("log", told(&error), "see the database"),
+        });
     }
     store.close().await;
     findings

@@ -3,9 +3,11 @@
 pub(crate) mod accounts;
 pub(crate) mod again;
 pub(crate) mod builds;
+pub(crate) mod evidence;
 pub(crate) mod hooks;
 pub(crate) mod jobs;
 pub(crate) mod links;
+pub(crate) mod log;
 pub(crate) mod operating;
 pub(crate) mod projects;
 pub(crate) mod repositories;

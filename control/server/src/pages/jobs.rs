@@ -4,7 +4,7 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use kiln_api::{Artifact, Build, Job, Stage};
+use kiln_api::{Artifact, Attestation, Build, Job, Stage};
 use kiln_model::{JobId, Report};
 
 use super::logfile::Window;
@@ -32,6 +32,22 @@ struct JobPage {
     /// Other jobs of the same package for the same target, to compare with.
     others: Vec<Other>,
     artifacts: Vec<Artifact>,
+    proof: Proof,
+}
+
+/// What is said of how it was built, by those who sign what they say.
+struct Proof {
+    provenance: Option<Attestation>,
+    /// What became of building it again, each time.
+    verdicts: Vec<Attestation>,
+}
+
+impl Proof {
+    fn of(all: Vec<Attestation>) -> Self {
+        let (mut provenance, verdicts): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|one| one.kind == "provenance");
+        Self { provenance: provenance.pop(), verdicts }
+    }
 }
 
 /// A stage of the timeline, in tenths of a percent of the whole.
@@ -68,6 +84,7 @@ pub(crate) async fn show(
         others: others(&app, &asker, &build, &job).await?,
         report: record.report,
         artifacts: job.artifacts.clone(),
+        proof: Proof::of(api::evidence::of(&app, JobId(job.id)).await?),
         error,
         build,
         job,

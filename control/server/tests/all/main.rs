@@ -3,6 +3,7 @@
 //! One program, so that what all of them need is linked once.
 
 mod browser;
+mod evidence;
 mod hosted;
 mod hostile;
 mod kit;

@@ -92,6 +92,20 @@ const EXPECTED: &[(&str, May)] = &[
     ("GET /worker/v1/jobs/{job}/{epoch}/blobs/{digest}", Worker),
     ("PUT /worker/v1/jobs/{job}/{epoch}/artifacts/{digest}/{size}", Worker),
     ("POST /worker/v1/jobs/{job}/{epoch}/logs/{name}", Worker),
+    ("GET /api/v1/jobs/{job}/attestations", Reader),
+    ("GET /api/v1/jobs/{job}/attestations/{digest}", Reader),
+    ("GET /api/v1/jobs/{job}/attestations/{digest}/proof", Reader),
+    ("GET /api/v1/jobs/{job}/record", Reader),
+    ("GET /api/v1/jobs/{job}/bundle", Packager),
+    ("GET /api/v1/jobs/{job}/sbom/{format}", Reader),
+    ("GET /api/v1/projects/{project}/targets/{target}/snapshots/{snapshot}/sbom/{format}", Reader),
+    ("GET /api/v1/log/key", Anyone),
+    ("GET /api/v1/log/head", Anyone),
+    ("GET /api/v1/log/entries", Anyone),
+    ("GET /api/v1/log/consistency", Anyone),
+    ("GET /api/v1/log/proof/{digest}", Anyone),
+    ("GET /types/rpm-build/v1", Anyone),
+    ("GET /types/rebuild-verdict/v1", Anyone),
     ("GET /", Anyone),
     ("GET /assets/{digest}/{name}", Anyone),
     ("GET /login", Anyone),
@@ -143,6 +157,11 @@ const SPECIAL: &[(&str, u16)] = &[
     ("DELETE /api/v1/projects/{project}/hooks/{id}", 404),
     ("DELETE /api/v1/projects/{project}/listeners/{id}", 404),
     ("POST /hooks/{name}", 404),
+    // Nothing with such a digest was attested, and the packages of these buildroots never were.
+    ("GET /api/v1/jobs/{job}/attestations/{digest}", 404),
+    ("GET /api/v1/jobs/{job}/attestations/{digest}/proof", 404),
+    ("GET /api/v1/log/proof/{digest}", 404),
+    ("GET /api/v1/jobs/{job}/bundle", 404),
     // Nobody else signs people in to the service of these tests.
     ("GET /login/oidc", 404),
     ("GET /login/oidc/done", 404),
@@ -205,6 +224,7 @@ fn fill(path: &str, project: &str, job: JobId, other: JobId) -> String {
         ("{other}", &other.to_string()),
         ("{epoch}", "1"),
         ("{size}", "1"),
+        ("{format}", "spdx"),
     ]
     .iter()
     .fold(path.to_owned(), |path, (name, value)| path.replace(name, value))

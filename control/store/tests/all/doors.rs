@@ -1,7 +1,7 @@
 //! What is told to others, what is fetched, and what goes from one project to another: on each
 //! kind of database.
 
-use kiln_model::{Digest, Fault, JobState, Report};
+use kiln_model::{Digest, Fault, JobState, LeaseKey, Report};
 use kiln_store::{Accepted, Artifact, Message, Owner, Store, StoreError, What};
 use kiln_wire::worker::{Remote, Source, SourceFile};
 
@@ -88,7 +88,10 @@ async fn what_is_promoted_stands_as_built_and_waits_to_be_published() {
         let made = store.submit(&build(from), 0).await.expect("stored");
         let key = store.lease(made.jobs[0], "w", 1, 100).await.expect("leased");
         let lock = Digest::of(b"lock");
-        store.note_lock(key, lock).await.expect("noted");
+        let base = Digest::of(b"base");
+        for one in [base, lock] {
+            store.note_lock(key, one).await.expect("noted");
+        }
         let artifact = |nevra: &str| Artifact {
             name: format!("{nevra}.rpm"),
             nevra: nevra.parse().expect("a NEVRA"),
@@ -106,6 +109,12 @@ async fn what_is_promoted_stands_as_built_and_waits_to_be_published() {
         assert_eq!((job.state, job.lock, job.snapshot), (JobState::Built, Some(lock), None));
         assert_eq!(store.artifacts(job.id).await.expect("read"), artifacts);
         assert_eq!(store.build(taken.build).await.expect("read").promoted, Some(made.build));
+        let key = LeaseKey { job: job.id, epoch: job.epoch };
+        let mut locks = store.locks_of(key).await.expect("read");
+        locks.sort();
+        let mut both = [base, lock];
+        both.sort();
+        assert_eq!(locks, both, "{}: what it was made on is kept for it too", kept.name);
         let waiting = store.unpublished().await.expect("listed");
         assert_eq!(
             waiting.iter().map(|job| job.id).collect::<Vec<_>>(),

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use kiln_model::{Digest, JobId, JobState};
 use kiln_store::{
-    Ability, Accepted, Artifact, Caps, NewSnapshot, Once, Published, Store, StoreError, Turns,
+    Ability, Accepted, Artifact, AttestationKind, Caps, NewAttestation, NewSnapshot, Once,
+    Published, Store, StoreError, Turns,
 };
 
 use crate::kit::{build, project, stores};
@@ -65,6 +66,12 @@ async fn the_queue_and_what_ended_can_be_shown() {
     }
 }
 
+/// What is said of how a job was built.
+fn said(job: JobId) -> NewAttestation {
+    let envelope = Digest::of(format!("how {job} was built").as_bytes());
+    NewAttestation { job, kind: AttestationKind::Provenance, envelope }
+}
+
 /// Jobs that were built, each with a package of its own.
 async fn built(
     store: &Store,
@@ -119,6 +126,7 @@ async fn publish(
         count: 1,
         fresh: vec![package],
         jobs: vec![job],
+        attestations: vec![said(job)],
     };
     store.publish(&new, 10 + from).await
 }
@@ -186,11 +194,19 @@ async fn a_package_can_be_published_again_with_its_content_and_with_no_other() {
             count: 1,
             fresh: vec![other],
             jobs: vec![job],
+            attestations: vec![said(job)],
         };
         let refused = store.publish(&new, 1).await;
         assert!(matches!(refused, Err(StoreError::Taken { .. })), "{}: {refused:?}", kept.name);
         let newest = store.newest(owner.0, "t").await.expect("read");
         assert_eq!(newest.map(|it| it.number), Some(2), "{}: nothing was published", kept.name);
+        let log = store.log_entries(0, 10).await.expect("read");
+        assert_eq!(
+            log,
+            [said(job).envelope],
+            "{}: said once, and not of what was refused",
+            kept.name
+        );
     }
 }
 

@@ -6,5 +6,6 @@ mod doors;
 mod jobs;
 mod keeping;
 mod kit;
+mod log;
 mod queue;
 mod uploads;

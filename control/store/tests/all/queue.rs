@@ -132,6 +132,7 @@ async fn what_waits_begins_when_it_is_published_and_ends_when_that_fails() {
             count: 0,
             fresh: Vec::new(),
             jobs: vec![first],
+            attestations: Vec::new(),
         };
         assert_eq!(store.publish(&snapshot(0), 1).await.expect("published"), 1);
         let overtaken = store.publish(&snapshot(0), 1).await;

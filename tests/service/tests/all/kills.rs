@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
+use kiln_attest::{Proof, PublicKey, Verified};
 use kiln_kit::{Ground, Postgres, Trial};
 use kiln_model::Digest;
 use kiln_service::{Dice, Dnf, Http, Look, Reader, Service, TARGET, spec_text};
@@ -361,9 +362,47 @@ fn check(http: &Http, reader: &Reader, submitted: &[i64]) -> Result<()> {
     }
     println!("attempts that it took, and how many builds took so many: {attempts:?}");
     published_once(http, &all)?;
+    attested_once(http, &all)?;
     let Look::Whole { packages, .. } = reader.look()? else { bail!("the repository is away") };
     let names: BTreeSet<&String> = packages.iter().collect();
     ensure!(names.len() == packages.len() && packages.len() == all.len(), "{packages:?}");
+    Ok(())
+}
+
+/// How each job was built is said once, of the very bytes that are published; the log has all of
+/// it and nothing else, and a head that covers it.
+fn attested_once(http: &Http, all: &[Value]) -> Result<()> {
+    let text = |path: &str| -> Result<Vec<u8>> {
+        let answer = http.get(path)?;
+        ensure!(answer.status == 200, "{path}: {}", answer.status);
+        Ok(answer.body)
+    };
+    let key = PublicKey::read(&String::from_utf8(text("/api/v1/log/key")?)?)?;
+    for build in all {
+        let job = build["jobs"][0]["id"].as_i64().context("a number")?;
+        let said: Value =
+            serde_json::from_slice(&text(&format!("/api/v1/jobs/{job}/attestations"))?)?;
+        ensure!(said.as_array().is_some_and(|said| said.len() == 1), "job {job}: {said}");
+        let path = format!(
+            "/api/v1/jobs/{job}/attestations/{}",
+            said[0]["digest"].as_str().context("a digest")?
+        );
+        let verified = Verified::read(&text(&path)?, &key)?;
+        Proof::read(&text(&format!("{path}/proof"))?)?.check(&verified.envelope, &key)?;
+        for subject in &verified.statement.subject {
+            if subject.name.ends_with(".src.rpm") {
+                continue;
+            }
+            let published = text(&format!(
+                "/repos/{PROJECT}/{TARGET}/current/Packages/{}/{}",
+                &subject.name[..1],
+                subject.name
+            ))?;
+            verified.check_file(&subject.name, &Digest::of(&published))?;
+        }
+    }
+    let log: Value = serde_json::from_slice(&text("/api/v1/log/entries")?)?;
+    ensure!(log["size"].as_u64() == Some(all.len() as u64), "{log}");
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 mod browser;
 mod described;
 mod doors;
+mod evidence;
 mod keeping;
 mod kills;
 mod load;

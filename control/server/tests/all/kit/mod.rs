@@ -154,6 +154,7 @@ impl Scene {
         let publisher = Publisher::new(PublisherSettings {
             flow: flow.clone(),
             signer: Signer::new(Arc::new(ThisSigner(at("signer")))),
+            url: url.to_owned(),
             records: &at("records.v1"),
             chunks: &at("chunks.v1"),
         });
