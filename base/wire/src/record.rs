@@ -27,6 +27,10 @@ pub struct Record {
     pub limits: Limits,
     /// The `kiln.lock` that its buildroot was made of.
     pub lock: Digest,
+    /// That of the profile alone, which its source package was made on; the same as `lock` where
+    /// there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Digest>,
     /// What was made, the source package among it: unsigned, sorted by name.
     pub artifacts: Vec<ClaimedArtifact>,
 }
