@@ -290,7 +290,7 @@ mod tests {
     fn package(made: &Made<'_>) -> Vec<u8> {
         let options = rpm::FileOptions::new("/usr/share/clay/text").mode(0o100_644);
         let mut builder = rpm::PackageBuilder::new("clay", "1.0", "MIT", "noarch", "Clay");
-        builder.source_date(made.time).build_host(made.host);
+        builder.using_config(rpm::BuildConfig::v4().source_date(made.time)).build_host(made.host);
         builder.with_file_contents(made.text, options).expect("a file");
         let mut bytes = Vec::new();
         builder.build().expect("built").write(&mut bytes).expect("written");

@@ -46,10 +46,12 @@ const HEADER: &[(u32, &str)] = &[
     (5034, "vcs"), (5046, "recommendname"), (5047, "recommendversion"), (5048, "recommendflags"),
     (5049, "suggestname"), (5062, "encoding"), (5066, "filetriggerin"), (5092, "payloadsha256"),
     (5093, "payloadsha256algo"), (5097, "payloadsha256alt"), (5096, "modularitylabel"),
-    (5109, "spec"), (5110, "translationurl"), (5111, "upstreamreleases"), (5112, "payloadsizealt"),
-    (5113, "payloadsize"), (5114, "rpmformat"), (5115, "filemimeindex"), (5116, "mimedict"),
-    (5118, "payloadsha512"), (5119, "payloadsha512alt"), (5120, "payloadsha3_256"),
-    (5121, "payloadsha3_256alt"),
+    (5095, "identity"), (5099, "spec"), (5100, "translationurl"), (5101, "upstreamreleases"),
+    (5102, "sourcelicense"), (5109, "sysusers"), (5111, "buildoption"), (5112, "payloadsize"),
+    (5113, "payloadsizealt"), (5114, "rpmformat"), (5115, "filemimeindex"), (5116, "mimedict"),
+    (5118, "packagedigests"), (5119, "packagedigestalgos"), (5120, "sourcenevr"),
+    (5121, "payloadsha512"), (5122, "payloadsha512alt"), (5123, "payloadsha3_256"),
+    (5124, "payloadsha3_256alt"),
 ];
 
 const SIGNATURE: &[(u32, &str)] = &[
@@ -68,5 +70,6 @@ pub(crate) const FOLLOW_SIGNATURE: &[u32] =
 /// file.
 pub(crate) const FOLLOW_FILES: &[u32] = &[
     62, 63, 1009, 1028, 1030, 1033, 1034, 1035, 1036, 1037, 1039, 1040, 1046, 1095, 1096, 1116,
-    1117, 1118, 5008, 5009, 5010, 5092, 5097, 5112, 5113, 5118, 5119, 5120, 5121,
+    1117, 1118, 5008, 5009, 5010, 5092, 5097, 5112, 5113, 5118, 5121, 5122, 5123,
+    5124,
 ];

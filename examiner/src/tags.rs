@@ -108,6 +108,13 @@ fn whole(value: &Held) -> String {
 
 /// Two values as they are shown; of lists, the first item that differs.
 fn difference(old: &Held, new: &Held) -> (String, String) {
+    if let (Held::Texts(one), Held::Texts(other)) = (old, new)
+        && let ([one], [other]) = (&one[..], &other[..])
+    {
+        let flat = |text: &[u8]| text.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }).collect();
+        let (one, other): (Vec<u8>, Vec<u8>) = (flat(one), flat(other));
+        return shown::lines(&one, &other);
+    }
     let (before, after) = (items(old), items(new));
     if before.len() <= 1 && after.len() <= 1 {
         return (whole(old), whole(new));

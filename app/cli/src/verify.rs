@@ -3,6 +3,7 @@
 
 mod diffoscope;
 mod prove;
+mod service;
 mod shown;
 mod subject;
 
@@ -67,7 +68,8 @@ pub(crate) struct Arguments {
     #[arg(long, short, conflicts_with = "json")]
     verbose: bool,
 
-    /// A build's number, an RPM that was built (signed or not), or a folder of results
+    /// A build's number; with --local also an RPM that was built (signed or not), or a folder of
+    /// results
     #[arg(value_name = "BUILD")]
     subject: PathBuf,
 }
@@ -85,15 +87,13 @@ fn varied_help() -> String {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if !arguments.local {
-        let error = "'kiln verify' is for this machine alone";
-        let hint = "'kiln verify --local …' verifies what was built here";
-        return Err(Failure::caller(error, Some(hint.to_owned())));
+        return verify_at_service(arguments);
     }
     let folders = Folders::find()?;
     let verbosity = match (arguments.json, arguments.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Log,
-        _ => Verbosity::Stages,
+        _ => Verbosity::Brief,
     };
     let ui = Ui::new(verbosity);
     let mut local = Local::open(&folders, None, Arc::clone(&ui))?;
@@ -113,6 +113,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     tell(arguments, &proof)?;
     Ok(ExitCode::from(proof.verdict.exit_code()))
+}
+
+/// At a service a build is verified as it was made, by one of its workers.
+fn verify_at_service(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let local_only = [
+        ("--challenge", arguments.challenge),
+        ("--vary", !arguments.vary.is_empty()),
+        ("--runs", arguments.runs != 1),
+        ("--diffoscope", arguments.diffoscope.is_some()),
+    ];
+    if let Some((name, _)) = local_only.iter().find(|(_, is_given)| *is_given) {
+        let hint = "add --local, on the machine where it was built, or leave it out";
+        let error = format!("{name} is for builds on this machine");
+        return Err(Failure::caller(error, Some(hint.to_owned())));
+    }
+    let number = arguments.subject.to_str().and_then(|text| text.parse().ok());
+    let build: i64 = number.ok_or_else(|| {
+        let hint = "name the number of a build of the service, or add --local";
+        Failure::caller("a service verifies builds by their numbers", Some(hint.to_owned()))
+    })?;
+    let proofs = service::verify(build, arguments.json)?;
+    proofs.iter().try_for_each(|proof| tell(arguments, proof))?;
+    let code = proofs.iter().map(|proof| proof.verdict.exit_code()).max();
+    Ok(code.map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
 fn tell(arguments: &Arguments, proof: &Proof) -> Result<(), Failure> {

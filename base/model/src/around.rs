@@ -79,7 +79,8 @@ impl Around {
             Variation::HostName => self.host_name = "challenge-host",
             Variation::User => (self.user, self.user_offset) = ("somebody-else", 17),
             Variation::Home => self.home = "/home/somewhere-else",
-            Variation::Locale => self.locale = "et_EE.UTF-8",
+            // The only other one that every buildroot has: its characters are bytes, not UTF-8.
+            Variation::Locale => self.locale = "POSIX",
             // A POSIX rule, so that it needs no file: 13:45 ahead of UTC, most of a day.
             Variation::TimeZone => self.time_zone = "KLN-13:45",
             Variation::Umask => self.umask = 0o027,

@@ -7,6 +7,7 @@ mod accept;
 mod events;
 mod explain;
 mod fetched;
+mod judge;
 mod life;
 mod line;
 mod logs;
@@ -22,6 +23,7 @@ mod sweep;
 
 pub use accept::AcceptError;
 pub use events::{Event, Events, Listener};
+pub use judge::{Judge, VerifyError};
 pub use life::{Flow, FlowError, FlowSettings, GivenLockError, Own, Submission};
 pub use line::Line;
 pub use logs::{LogError, Logs};

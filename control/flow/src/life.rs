@@ -452,6 +452,7 @@ impl Flow {
                     let made = accepted.artifacts.iter().map(|one| one.digest);
                     self.synced(made.chain([accepted.lock]).collect()).await?;
                     self.store.accept(&accepted, now).await?;
+                    self.verify_if_wanted(&self.store.job(key.job).await?).await;
                 }
                 Err(FlowError::Accept(error)) => {
                     self.store.fail(key, &Report::of(&error), now).await?;

@@ -7,6 +7,7 @@
 //! files apart (`examiner`), and starting programs: the app starts examiners.
 
 mod child;
+mod proof;
 mod spawn;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use kiln_wire::examiner::{Answer, Request, Surroundings};
 use kiln_wire::worker::ClaimedArtifact;
 
 use child::Examiner;
+pub use proof::{Outcome, proof, surroundings};
 pub use spawn::{ExaminerLink, ExaminerSpawn};
 
 /// Why nothing could be compared.

@@ -26,6 +26,7 @@ mod records;
 mod retention;
 mod turn;
 mod uploads;
+mod verdicts;
 mod workers;
 
 pub use audit::{Audited, Deed};
@@ -50,4 +51,5 @@ pub use records::{
 pub use retention::{Leaving, Retained};
 pub use turn::{Turn, Work};
 pub use uploads::UploadCaps;
+pub use verdicts::{Spared, VerdictRecord};
 pub use workers::{NewWorker, WorkerRecord, WorkerState};

@@ -28,8 +28,8 @@ fn file(bytes: &[u8]) -> File {
 
 fn package(content: &[u8]) -> Vec<u8> {
     let mut builder = rpm::PackageBuilder::new("clay", "1.0", "MIT", "noarch", "Clay");
-    builder.source_date(1_700_000_000_u32).build_host("build");
-    builder.compression(rpm::CompressionType::Zstd);
+    let config = rpm::BuildConfig::v4().source_date(1_700_000_000_u32);
+    builder.using_config(config.compression(rpm::CompressionType::Zstd)).build_host("build");
     let options = rpm::FileOptions::new("/usr/share/clay/text").mode(0o100_644);
     builder.with_file_contents(content, options).expect("a file");
     let mut bytes = Vec::new();

@@ -340,7 +340,7 @@ impl Attempt<'_> {
         let (input, steps) = match &self.lease.source {
             Source::Srpm(file) => {
                 let given = self.spec_of(file.digest)?;
-                let install = commands::install_source("source.src.rpm", settings);
+                let install = commands::install_given_source("source.src.rpm", settings);
                 let steps = vec![install, make(&Spec::Unpacked(&given))];
                 (vec![("source.src.rpm", file.digest)], steps)
             }
@@ -353,7 +353,8 @@ impl Attempt<'_> {
                 return Err(AttemptError::Source { what, fault: Fault::Caller });
             }
         };
-        let wanted = self.rpmbuild_jail("prepare", base, steps, "SRPMS", ".src.rpm");
+        let mut wanted = self.rpmbuild_jail("prepare", base, steps, "SRPMS", ".src.rpm");
+        wanted.collect[0].folder = format!("{}/SRPMS", commands::TOPDIR.trim_start_matches('/'));
         let limits = self.lease.limits.for_parsing();
         let address_space = Some(limits.memory);
         let ran = self.run_on(wanted, &input, limits, address_space).map_err(unpack_fault)?;

@@ -6,7 +6,8 @@ use kiln_model::{Around, Variation};
 use kiln_wire::worker::Settings;
 use serde::{Deserialize, Serialize};
 
-/// Where a build happens, but in a challenge: see [`kiln_model::Around`].
+/// Where a build happens, but in a challenge: see [`kiln_model::Around`]. Source packages are made
+/// anew here even then: that is kiln's own step, and their headers hold the path.
 pub(crate) const TOPDIR: &str = "/builddir/build";
 
 /// Where what goes into a build is found, read-only.
@@ -38,7 +39,10 @@ pub(crate) fn macros_at(settings: &Settings) -> String {
 pub(crate) fn make_build_user(settings: &Settings) -> Step {
     let Around { topdir, home, .. } = settings.around();
     let mut folders = vec!["/builddir".to_owned(), home.to_owned()];
-    folders.extend(FOLDERS.map(|folder| format!("{topdir}{folder}")));
+    folders.extend(FOLDERS.map(|folder| format!("{TOPDIR}{folder}")));
+    if topdir != TOPDIR {
+        folders.extend(FOLDERS.map(|folder| format!("{topdir}{folder}")));
+    }
     Step {
         run: Run::BuildUser { folders },
         user: User::Root,
@@ -160,7 +164,17 @@ impl RpmVersion {
 
 /// Unpacks a source package of the input into the build's folders.
 pub(crate) fn install_source(srpm: &str, settings: &Settings) -> Step {
+    install_source_below(settings.around().topdir, srpm, settings)
+}
+
+/// As [`install_source`], into the folders where source packages are made.
+pub(crate) fn install_given_source(srpm: &str, settings: &Settings) -> Step {
+    install_source_below(TOPDIR, srpm, settings)
+}
+
+fn install_source_below(topdir: &str, srpm: &str, settings: &Settings) -> Step {
     let mut argv = ["/usr/bin/rpm", "-i", "--nosignature", "--nodeps"].map(str::to_owned).to_vec();
+    argv.extend(["--define".to_owned(), format!("_topdir {topdir}")]);
     argv.push(format!("{INPUT}/{srpm}"));
     step(argv, environment(settings), settings)
 }
@@ -169,10 +183,11 @@ pub(crate) fn install_source(srpm: &str, settings: &Settings) -> Step {
 pub(crate) fn make_source(spec: &Spec<'_>, settings: &Settings, has_changelog: bool) -> Step {
     let mut argv = rpmbuild("-bs", settings);
     argv.push("--nodeps".to_owned());
+    argv.extend(["--define".to_owned(), format!("_topdir {TOPDIR}")]);
     if matches!(spec, Spec::Given(_)) {
         argv.extend(["--define".to_owned(), format!("_sourcedir {INPUT}")]);
     }
-    argv.push(spec.path(settings));
+    argv.push(spec.path(TOPDIR));
     step(argv, environment_for(settings, has_changelog), settings)
 }
 
@@ -184,21 +199,21 @@ pub(crate) fn expand(spec: &str, settings: &Settings, to: &str) -> Step {
         ["/bin/sh", "-c", script, "sh", to, "/usr/bin/rpmspec", "-P"].map(str::to_owned).to_vec();
     argv.extend(options(settings));
     argv.extend(["--define".to_owned(), format!("_sourcedir {INPUT}")]);
-    argv.push(Spec::Given(spec).path(settings));
+    argv.push(Spec::Given(spec).path(TOPDIR));
     step(argv, environment(settings), settings)
 }
 
 /// Asks a package that says so at build time what else it needs. Code 11 means: this much more.
 pub(crate) fn ask_for_more(spec: &str, settings: &Settings, has_changelog: bool) -> Step {
     let mut argv = rpmbuild("-br", settings);
-    argv.push(Spec::Unpacked(spec).path(settings));
+    argv.push(Spec::Unpacked(spec).path(settings.around().topdir));
     Step { also_fine: vec![11], ..step(argv, environment_for(settings, has_changelog), settings) }
 }
 
 /// Builds the binary packages. rpmbuild checks the BuildRequires once more, by itself.
 pub(crate) fn build(spec: &str, settings: &Settings, has_changelog: bool) -> Step {
     let mut argv = rpmbuild("-bb", settings);
-    argv.push(Spec::Unpacked(spec).path(settings));
+    argv.push(Spec::Unpacked(spec).path(settings.around().topdir));
     step(argv, environment_for(settings, has_changelog), settings)
 }
 
@@ -222,10 +237,10 @@ pub(crate) enum Spec<'a> {
 }
 
 impl Spec<'_> {
-    fn path(&self, settings: &Settings) -> String {
+    fn path(&self, topdir: &str) -> String {
         match self {
             Self::Given(name) => format!("{INPUT}/{name}"),
-            Self::Unpacked(name) => format!("{}/SPECS/{name}", settings.around().topdir),
+            Self::Unpacked(name) => format!("{topdir}/SPECS/{name}"),
         }
     }
 }

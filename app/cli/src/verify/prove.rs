@@ -5,13 +5,10 @@ use std::fs::File;
 
 use kiln_flow::{RecallError, submission_of, target_of};
 use kiln_model::{
-    Comparison, Digest, JobState, LeaseKey, PROOF_VERSION, Proof, Report, Variation, Variations,
-    Verdict,
+    JobState, LeaseKey, Proof, Report, Variation, Variations, Verdict,
 };
-use kiln_prove::{Pair, Prover};
+use kiln_prove::{Outcome, Pair, Prover, surroundings};
 use kiln_store::{Artifact, JobRecord};
-use kiln_wire::examiner::{Known, Surroundings};
-use kiln_wire::record::Record;
 use kiln_wire::worker::ClaimedArtifact;
 
 use crate::Failure;
@@ -41,14 +38,6 @@ pub(crate) struct Prove<'a> {
     /// What is wrong with the record, or missing.
     trouble: Option<(Verdict, Report)>,
     rebuilds: u32,
-}
-
-/// What came of one rebuild.
-enum Rebuilt {
-    /// It was built.
-    Compared(Comparison),
-    /// It was not, and why.
-    Failed(Verdict, Report),
 }
 
 impl<'a> Prove<'a> {
@@ -87,7 +76,7 @@ impl<'a> Prove<'a> {
     /// Verifies.
     pub(crate) fn run(mut self, how: &How) -> Result<Proof, Failure> {
         if let Some((verdict, report)) = self.trouble.take() {
-            return Ok(self.proof(how, Rebuilt::Failed(verdict, report)));
+            return Ok(self.proof(how, Outcome::Failed(verdict, report)));
         }
         let mut last = None;
         for run in 1..=how.runs {
@@ -96,7 +85,7 @@ impl<'a> Prove<'a> {
                 runs => format!("{}, {run} of {runs}", self.told(&how.variations)),
             };
             let rebuilt = self.rebuild(&how.variations, &what)?;
-            let is_same = matches!(&rebuilt, Rebuilt::Compared(it) if it.verdict == Verdict::Reproduced);
+            let is_same = rebuilt.verdict() == Verdict::Reproduced;
             last = Some(rebuilt);
             if !is_same {
                 break;
@@ -104,7 +93,7 @@ impl<'a> Prove<'a> {
         }
         let last = last.expect("there is one run at the least");
         let (mut culprits, mut is_unstable) = (Vec::new(), false);
-        let differs = !matches!(&last, Rebuilt::Compared(it) if it.verdict == Verdict::Reproduced);
+        let differs = last.verdict() != Verdict::Reproduced;
         if differs && how.finds_culprits {
             is_unstable = self.makes_a_difference(&Variations::default())?;
             // What differs by itself differs whatever is varied: no culprit could be named.
@@ -122,7 +111,7 @@ impl<'a> Prove<'a> {
     fn makes_a_difference(&mut self, variations: &Variations) -> Result<bool, Failure> {
         let what = self.told(variations);
         let rebuilt = self.rebuild(variations, &what)?;
-        Ok(!matches!(rebuilt, Rebuilt::Compared(it) if it.verdict == Verdict::Reproduced))
+        Ok(rebuilt.verdict() != Verdict::Reproduced)
     }
 
     fn told(&self, variations: &Variations) -> String {
@@ -135,7 +124,7 @@ impl<'a> Prove<'a> {
     }
 
     /// Builds it again and compares.
-    fn rebuild(&mut self, variations: &Variations, what: &str) -> Result<Rebuilt, Failure> {
+    fn rebuild(&mut self, variations: &Variations, what: &str) -> Result<Outcome, Failure> {
         let record = &self.subject.record;
         self.ui.heading(&format!("{} again, {what}", record.title));
         let mut submission = submission_of(record);
@@ -155,11 +144,11 @@ impl<'a> Prove<'a> {
         let pair = Pair { original: &record.artifacts, rebuilt: &rebuilt, logs, around: &around };
         let comparison = self.prover.compare(&pair)?;
         self.ui.line(&format!("  {}", comparison.verdict));
-        Ok(Rebuilt::Compared(comparison))
+        Ok(Outcome::Compared(comparison))
     }
 
     /// Why a rebuild failed: what it was to be built from is gone, or anything else.
-    fn failed(&self, job: JobRecord) -> Result<Rebuilt, Failure> {
+    fn failed(&self, job: JobRecord) -> Result<Outcome, Failure> {
         let record = &self.subject.record;
         let recalled = self.local.flow.check_record(record)?;
         let packages = recalled.lock.every_package().chain(recalled.base.every_package());
@@ -171,7 +160,7 @@ impl<'a> Prove<'a> {
             hint: None,
         });
         if missing == 0 {
-            return Ok(Rebuilt::Failed(Verdict::Unbuilt, report));
+            return Ok(Outcome::Failed(Verdict::Unbuilt, report));
         }
         let causes = std::iter::once(report.error).chain(report.causes).collect();
         let report = Report {
@@ -179,7 +168,7 @@ impl<'a> Prove<'a> {
             causes,
             ..report
         };
-        Ok(Rebuilt::Failed(Verdict::Unavailable, report))
+        Ok(Outcome::Failed(Verdict::Unavailable, report))
     }
 
     fn logs(&self, first: LeaseKey, second: LeaseKey) -> Option<(File, File)> {
@@ -187,28 +176,8 @@ impl<'a> Prove<'a> {
         open(first).zip(open(second))
     }
 
-    fn proof(&self, how: &How, rebuilt: Rebuilt) -> Proof {
-        let record = &self.subject.record;
-        let bytes = serde_json::to_vec(record).expect("types of our own always serialise");
-        let (verdict, comparison, trouble) = match rebuilt {
-            Rebuilt::Compared(comparison) => (comparison.verdict, Some(comparison), None),
-            Rebuilt::Failed(verdict, report) => (verdict, None, Some(report)),
-        };
-        Proof {
-            version: PROOF_VERSION,
-            title: record.title.clone(),
-            record: Digest::of(&bytes),
-            lock: record.lock,
-            built_by: record.kiln.clone(),
-            rebuilt_by: env!("CARGO_PKG_VERSION").to_owned(),
-            verdict,
-            rebuilds: self.rebuilds,
-            varied: how.variations.clone(),
-            culprits: Vec::new(),
-            is_unstable: false,
-            comparison,
-            trouble,
-        }
+    fn proof(&self, how: &How, outcome: Outcome) -> Proof {
+        kiln_prove::proof(&self.subject.record, &how.variations, self.rebuilds, outcome)
     }
 }
 
@@ -217,11 +186,12 @@ fn claimed(one: Artifact) -> ClaimedArtifact {
     ClaimedArtifact { name, digest, size }
 }
 
-/// What is known to have been different around the rebuild of a record.
-pub(crate) fn surroundings(record: &Record, variations: &Variations) -> Surroundings {
-    let usual = record.settings.around();
-    let varied = kiln_model::Around::of(variations, record.settings.jobs);
-    let known = usual.differences(&varied).into_iter();
-    let known = known.map(|(kind, original, rebuilt)| Known { kind, original, rebuilt });
-    Surroundings { known: known.collect() }
+/// A proof that a service sent and that can't be read.
+pub(crate) fn unread(why: &kiln_model::Foreign) -> Failure {
+    let mut failure = Failure::caller(
+        "the service sent a proof that this kiln can't read",
+        Some("use a kiln of the service's version".to_owned()),
+    );
+    failure.0.causes.push(why.as_str().to_owned());
+    failure
 }

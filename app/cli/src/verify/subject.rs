@@ -75,14 +75,21 @@ fn of_results(local: &Local, folder: &Path) -> Result<JobId, Failure> {
     }
 }
 
-/// The last job that made a package of these bytes, or, where it was signed since, one with the
+/// The first job that made a package of these bytes, or, where it was signed since, one with the
 /// same header and payload: the signature header is no part of what was built.
 fn of_package(local: &Local, path: &Path) -> Result<Option<JobId>, Failure> {
     let wrong = |error: &dyn std::fmt::Display| unreadable(path, &error.to_string());
     let mut file = File::open(path).map_err(|error| wrong(&error))?;
     let facts = Facts::read(&mut file, HeadCap::BINARY).map_err(|error| wrong(&error))?;
     let name = facts.nevra.file_name();
-    let candidates = local.wait(local.flow.store().jobs_that_made(&name))?;
+    let mut candidates = Vec::new();
+    // The oldest first, and no rebuild: that one is not what was published or handed on.
+    for (job, made) in local.wait(local.flow.store().jobs_that_made(&name))?.into_iter().rev() {
+        let settings = local.wait(local.flow.store().job(job))?.settings;
+        if settings.variations.is_none() && settings.base.is_none() {
+            candidates.push((job, made));
+        }
+    }
     let digest = digest_from(&mut file, 0).map_err(|error| wrong(&error))?;
     if let Some((job, _)) = candidates.iter().find(|(_, made)| *made == digest) {
         return Ok(Some(*job));
