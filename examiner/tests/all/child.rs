@@ -26,7 +26,7 @@ fn file(bytes: &[u8]) -> File {
     file
 }
 
-fn package(content: &[u8]) -> Vec<u8> {
+pub(crate) fn package(content: &[u8]) -> Vec<u8> {
     let mut builder = rpm::PackageBuilder::new("clay", "1.0", "MIT", "noarch", "Clay");
     let config = rpm::BuildConfig::v4().source_date(1_700_000_000_u32);
     builder.using_config(config.compression(rpm::CompressionType::Zstd)).build_host("build");
@@ -72,10 +72,20 @@ fn an_examiner_that_is_not_confined_says_so_and_ends() {
 
 #[test]
 fn a_payload_that_unpacks_without_end_ends_the_child_and_nothing_else() {
-    // Four gigabytes of zeros, behind a header that knows nothing of them.
     let honest = package(b"one line\n");
+    let bomb = bomb(&honest);
+    let (socket, mut child) = start(&["--cpu", "1"]);
+    assert!(matches!(receive(&socket), Some(Answer::Ready(_))));
+    let answer = ask(&socket, &honest, &bomb);
+    assert_eq!(answer, None, "it ends within its time");
+    let status = child.wait().expect("ended");
+    assert_eq!(status.signal(), Some(24), "by SIGXCPU: {status:?}");
+}
+
+/// A package with the head of another, and four gigabytes of zeros behind it.
+pub(crate) fn bomb(honest: &[u8]) -> Vec<u8> {
     let head = {
-        let mut from = &honest[..];
+        let mut from = honest;
         kiln_parse::rpmhead::Head::read(&mut from, kiln_parse::rpmfile::HeadCap::BINARY)
             .expect("a head")
             .main_range()
@@ -92,12 +102,7 @@ fn a_payload_that_unpacks_without_end_ends_the_child_and_nothing_else() {
         to.write_all(&zeros).expect("written");
     }
     to.finish().expect("written");
-    let (socket, mut child) = start(&["--cpu", "1"]);
-    assert!(matches!(receive(&socket), Some(Answer::Ready(_))));
-    let answer = ask(&socket, &honest, &bomb);
-    assert_eq!(answer, None, "it ends within its time");
-    let status = child.wait().expect("ended");
-    assert_eq!(status.signal(), Some(24), "by SIGXCPU: {status:?}");
+    bomb
 }
 
 #[test]

@@ -3,3 +3,4 @@
 //! One program, so that what all of them need is linked once.
 
 mod child;
+mod proving;

@@ -12,4 +12,5 @@ mod oidc;
 mod operating;
 mod service;
 mod traces;
+mod verifying;
 mod workers;
