@@ -1,5 +1,5 @@
 //! Compiles what runs in guests: `program` by a cargo of its own, since it is static and this is
-//! not, and `clock` by the compiler alone, since it has no dependencies.
+//! not, and what is preloaded by the compiler alone, since it has no dependencies.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,13 @@ const fn concat_target() -> &'static str {
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo says where to"));
-    for changed in ["build.rs", "clock", "program/src", "program/Cargo.toml", "program/Cargo.lock"]
-    {
+    let all =
+        ["build.rs", "clock", "folders", "program/src", "program/Cargo.toml", "program/Cargo.lock"];
+    for changed in all {
         println!("cargo::rerun-if-changed={changed}");
     }
     program(&out);
-    clock(&out);
+    ["clock", "folders"].iter().for_each(|name| preloaded(&out, name));
 }
 
 fn program(out: &Path) {
@@ -48,14 +49,14 @@ fn program(out: &Path) {
     std::fs::copy(&built, out.join("program")).expect("the guest's program is where cargo puts it");
 }
 
-fn clock(out: &Path) {
+fn preloaded(out: &Path, name: &str) {
     let mut rustc = Command::new(env::var_os("RUSTC").expect("cargo says which compiler"));
-    rustc.args(["--edition", "2024", "--crate-type", "cdylib", "--crate-name", "kiln_clock"]);
+    rustc.args(["--edition", "2024", "--crate-type", "cdylib"]);
+    rustc.arg("--crate-name").arg(format!("kiln_{name}"));
     rustc.args(["-C", "opt-level=2", "-C", "panic=abort", "-C", "strip=symbols"]);
     rustc.args(["-C", "link-arg=-nostdlib", "-C", "link-arg=-nostartfiles"]);
-    rustc.arg("-o").arg(out.join("clock.so")).arg("clock/clock.rs");
-    assert!(
-        rustc.status().expect("the compiler can be started").success(),
-        "the clock could not be compiled"
-    );
+    rustc.arg("-o").arg(out.join(name).with_extension("so"));
+    rustc.arg(format!("{name}/{name}.rs"));
+    let status = rustc.status().expect("the compiler can be started");
+    assert!(status.success(), "the library '{name}' could not be compiled");
 }

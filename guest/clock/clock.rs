@@ -1,9 +1,10 @@
-//! Another time, for the processes of one build: preloaded, it stands before the C library's own
-//! functions that tell the time, and adds [`SHIFT`] to what the kernel says.
+//! Another time and another kernel, for the processes of one build: preloaded, it stands before the C
+//! library's own functions that tell the time, adds [`Shift`] to what the kernel says, and where a
+//! [`Release`] is set, uname(2) tells that one.
 //!
 //! A build that embeds the time differs under it, and one that looks at files' times does not: those
 //! are the kernel's in both builds. Programs that ask the kernel themselves (static ones, Go's) see
-//! no shift. No C library is linked, so that it fits into any process.
+//! no shift, and whoever reads `/proc/sys/kernel/osrelease` reads the kernel's. No C library is linked, so that it fits into any process.
 
 #![no_std]
 
@@ -21,6 +22,19 @@ pub struct Shift {
 #[used]
 #[unsafe(no_mangle)]
 pub static KILN_CLOCK_SHIFT: Shift = Shift { word: *b"kiln-clock-shift", seconds: 0 };
+
+/// Which release of the kernel is told: whoever writes this library to a file puts it behind the
+/// word.
+#[repr(C)]
+pub struct Release {
+    word: [u8; 16],
+    release: [u8; 48],
+}
+
+/// Empty as it is compiled: the kernel's own.
+#[used]
+#[unsafe(no_mangle)]
+pub static KILN_CLOCK_RELEASE: Release = Release { word: *b"kiln-uts-release", release: [0; 48] };
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -64,6 +78,53 @@ fn ask(clock: c_int, time: *mut Time) -> c_long {
         asm!("svc 0", inlateout("x0") result, in("x1") time, in("x8") 113_i64, options(nostack));
     }
     result
+}
+
+/// uname(2), asked of the kernel: what it answers, an error number below zero.
+#[cfg(target_arch = "x86_64")]
+fn ask_names(names: *mut Names) -> c_long {
+    let mut result: c_long = 63;
+    // SAFETY: the kernel writes where `names` points or nowhere.
+    unsafe {
+        asm!("syscall", inlateout("rax") result, in("rdi") names,
+             lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+/// uname(2), asked of the kernel: what it answers, an error number below zero.
+#[cfg(target_arch = "aarch64")]
+fn ask_names(names: *mut Names) -> c_long {
+    let mut result: c_long = names as c_long;
+    // SAFETY: the kernel writes where `names` points or nowhere.
+    unsafe {
+        asm!("svc 0", inlateout("x0") result, in("x8") 160_i64, options(nostack));
+    }
+    result
+}
+
+/// `struct utsname`: system, node, release, version, machine, domain.
+#[repr(C)]
+pub struct Names {
+    fields: [[u8; 65]; 6],
+}
+
+/// uname(2).
+///
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uname(names: *mut Names) -> c_int {
+    if ask_names(names) != 0 {
+        return -1;
+    }
+    // SAFETY: it is a static; volatile, since the compiler must not know its value.
+    let release = unsafe { core::ptr::read_volatile(&raw const KILN_CLOCK_RELEASE.release) };
+    if release[0] != 0 {
+        // SAFETY: the kernel has just written there, and a field is longer than a release.
+        unsafe { (&mut (*names).fields)[2][..release.len()].copy_from_slice(&release) };
+    }
+    0
 }
 
 /// clock_gettime(3).

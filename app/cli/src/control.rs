@@ -10,6 +10,7 @@ use kiln_cas::Cas;
 use kiln_fetch::{Fetcher, Progress};
 use kiln_flow::{Flow, FlowSettings, Logs};
 use kiln_model::Target;
+use kiln_prove::{ExaminerLink, ExaminerSpawn, Prover};
 use kiln_repo::Repos;
 use kiln_resolve::{Resolver, SolverLink, SolverSpawn};
 use kiln_sign::{SignerLink, SignerSpawn};
@@ -38,7 +39,7 @@ pub(crate) fn open_flow(
     let Parts { store, targets } = parts;
     let fetcher = Fetcher::new(cas.clone(), kiln_fetch::Options::default())?;
     let repos = Repos::open(fetcher, &folders.snapshots(), kiln_repo::Options::default())?;
-    let spawn = Arc::new(SpawnSolver::new());
+    let spawn = Arc::new(Starter::new(start_solver));
     let resolver = Resolver::open(&folders.data().join("solved.v1"), cas.clone(), spawn)?;
     let logs = Logs::open(&folders.data().join("logs.v1"))
         .map_err(|error| doing("opening the folder of logs")(io::Error::other(error)))?;
@@ -53,31 +54,29 @@ pub(crate) fn now() -> i64 {
     since.as_millis().try_into().unwrap_or(i64::MAX)
 }
 
-type Asked = Sender<io::Result<SolverLink>>;
+type Asked<L> = Sender<io::Result<L>>;
 
-/// Starts solvers: this same program in another role. A thread of its own starts them, which
-/// lives as long as this program: a solver ends with the thread that started it (prctl(2),
+/// Starts children: this same program in another role. A thread of its own starts them, which
+/// lives as long as this program: a child ends with the thread that started it (prctl(2),
 /// PR_SET_PDEATHSIG), and those of a runtime come and go.
-struct SpawnSolver {
-    asked: Mutex<Sender<Asked>>,
+struct Starter<L> {
+    asked: Mutex<Sender<Asked<L>>>,
 }
 
-impl SpawnSolver {
-    fn new() -> Self {
-        let (asked, asks) = mpsc::channel::<Asked>();
+impl<L: Send + 'static> Starter<L> {
+    fn new(start: fn() -> io::Result<L>) -> Self {
+        let (asked, asks) = mpsc::channel::<Asked<L>>();
         std::thread::spawn(move || {
             for answer in asks {
                 // Who asked may have gone.
-                let _ = answer.send(start_solver());
+                let _ = answer.send(start());
             }
         });
         Self { asked: Mutex::new(asked) }
     }
-}
 
-impl SolverSpawn for SpawnSolver {
-    fn spawn(&self) -> io::Result<SolverLink> {
-        let gone = || io::Error::other("the thread that starts solvers is gone");
+    fn start(&self) -> io::Result<L> {
+        let gone = || io::Error::other("the thread that starts children is gone");
         let (answer, answered) = mpsc::channel();
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.send(answer).map_err(|_| gone())?;
@@ -86,10 +85,33 @@ impl SolverSpawn for SpawnSolver {
     }
 }
 
+impl SolverSpawn for Starter<SolverLink> {
+    fn spawn(&self) -> io::Result<SolverLink> {
+        self.start()
+    }
+}
+
+impl ExaminerSpawn for Starter<ExaminerLink> {
+    fn spawn(&self) -> io::Result<ExaminerLink> {
+        self.start()
+    }
+}
+
 fn start_solver() -> io::Result<SolverLink> {
     let program = Path::new(role::OWN_PROGRAM);
     let (socket, child) = kiln_solver::start(program, &[role::SOLVER])?;
     Ok(SolverLink { socket, process: Some(child) })
+}
+
+fn start_examiner() -> io::Result<ExaminerLink> {
+    let program = Path::new(role::OWN_PROGRAM);
+    let (socket, child) = kiln_examiner::start(program, &[role::EXAMINER])?;
+    Ok(ExaminerLink { socket, process: Some(child) })
+}
+
+/// What holds builds against each other.
+pub(crate) fn prover(cas: &Cas) -> Prover {
+    Prover::new(cas.clone(), Arc::new(Starter::new(start_examiner)))
 }
 
 /// Starts the signer: this same program in a role that holds keys and nothing else, or that asks

@@ -53,6 +53,7 @@ mod target;
 mod telemetry;
 mod ui;
 mod up;
+mod verify;
 mod worker;
 
 use std::process::ExitCode;
@@ -78,6 +79,8 @@ struct Arguments {
 enum Verb {
     /// Build packages: source packages in, RPMs out
     Build(build::Arguments),
+    /// Build something again from its record and tell in what it differs
+    Verify(verify::Arguments),
     /// Open a shell in the buildroot that a build would get
     Shell(shell::Arguments),
     /// Write down what a package's buildroot is made of, or tell why a package is in it
@@ -157,6 +160,7 @@ pub fn run() -> ExitCode {
     }
     let result = match verb {
         Verb::Build(arguments) => build::run(&arguments),
+        Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Shell(arguments) => shell::run(&arguments),
         Verb::Lock(arguments) => lock::run(&arguments),
         Verb::Target(arguments) => target::run(&arguments).map(|()| ExitCode::SUCCESS),

@@ -96,6 +96,16 @@ impl Local {
         self.flow.use_own(own);
     }
 
+    /// Lets something be built again for a target that nobody here may know.
+    pub(crate) fn know(&mut self, target: Target) {
+        self.flow = self.flow.knowing(target);
+    }
+
+    /// Waits for what the store or the flow is asked for.
+    pub(crate) fn wait<T>(&self, asked: impl Future<Output = T>) -> T {
+        self.runtime.block_on(asked)
+    }
+
     /// Submits, leases, builds and accepts; keeps the buildroot where that is asked for. A
     /// package that fails is a record, not an error.
     pub(crate) fn build(

@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use kiln_cas::Cas;
 use kiln_flow::Submission;
-use kiln_model::{Limits, Lock, Target};
+use kiln_model::{Limits, Lock, Target, Variations};
 use kiln_wire::worker::Settings;
 
 use crate::Failure;
@@ -73,6 +73,11 @@ pub(crate) struct BuildOptions {
     /// Processes that a build may start at once; also the CPUs that it sees
     #[arg(long, short, value_name = "N")]
     jobs: Option<u32>,
+
+    /// Leave files as the package makes them: take no times, owners and dates out of archives,
+    /// compiled Python and documents
+    #[arg(long)]
+    no_normalise: bool,
 
     /// A limit: memory, cpu, processes, disk, inodes, log, files, wall or silence, as
     /// memory=8G or wall=90m
@@ -182,6 +187,9 @@ impl BuildOptions {
             lock: None,
             pins: lock.map_or_else(Vec::new, GivenLock::pins),
             rebuild: 0,
+            base: None,
+            is_raw: self.no_normalise,
+            variations: Variations::default(),
         })
     }
 

@@ -8,6 +8,9 @@ pub(crate) const KEEPER: &str = "internal-keeper";
 /// The first argument of a solver.
 pub(crate) const SOLVER: &str = "internal-solver";
 
+/// The first argument of an examiner.
+pub(crate) const EXAMINER: &str = kiln_examiner::ROLE;
+
 /// The first argument of a signer that keeps keys.
 pub(crate) const SIGNER: &str = kiln_signer::ROLE;
 
@@ -21,6 +24,7 @@ pub(crate) fn run() -> Option<ExitCode> {
     match role.to_str()? {
         KEEPER => Some(kiln_jail::keeper_main(kiln_jail::Strength::Full)),
         SOLVER => Some(kiln_solver::child_main()),
+        EXAMINER => Some(kiln_examiner::child_main()),
         SIGNER => Some(kiln_signer::child_main()),
         kiln_signer::PROGRAM_ROLE => {
             let program: Vec<_> = std::env::args_os().skip(2).collect();

@@ -17,6 +17,8 @@ use kiln_wire::worker::StageEnded;
 pub(crate) enum Verbosity {
     /// Nothing: a machine reads the result.
     Quiet,
+    /// What is begun, and what comes of it; stages on the bar alone.
+    Brief,
     /// The stages.
     Stages,
     /// The stages and all that the package writes.
@@ -87,6 +89,9 @@ impl Ui {
     pub(crate) fn stage_ended(&self, ended: &StageEnded) {
         self.lock().stage = None;
         self.bar.set_message("");
+        if self.verbosity == Verbosity::Brief {
+            return;
+        }
         let time = format!("{:.1} s", ended.wall_ms as f64 / 1000.0);
         let word = style(ended.stage.word()).for_stderr().cyan();
         self.line(&format!("  {word:<12} {time:>8}  {}", ended.note));

@@ -15,7 +15,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use kiln_access::Access;
 use kiln_cas::Cas;
-use kiln_flow::{Event, Publisher, PublisherSettings, Relay, Sweep};
+use kiln_flow::{Event, Judge, Publisher, PublisherSettings, Relay, Sweep};
 use kiln_model::{Limits, Outlet, Outlets, WorkerName};
 use kiln_notify::{Notifier, NotifierSettings};
 use kiln_server::{
@@ -29,7 +29,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::control::{Parts, SpawnSigner, now, open_flow};
+use crate::control::{Parts, SpawnSigner, now, open_flow, prover};
 use crate::failure::{Failure, doing};
 use crate::folders::Folders;
 use crate::host;
@@ -171,6 +171,7 @@ async fn serve(arguments: &Arguments, folders: &Folders) -> Result<(), Failure> 
         tokio::spawn(expire(Arc::clone(&service))),
         tokio::spawn(sweep(Arc::clone(&service), boot.clone())),
         tokio::spawn(notify(Arc::clone(&service), notifier)),
+        tokio::spawn(judge(Arc::clone(&service))),
     ];
     welcome(&service, &url).await?;
     // The worker of this host needs no certificate: it has a door of its own, on the loopback.
@@ -321,21 +322,39 @@ async fn publish(service: Arc<Service>) {
                 true
             }
         };
-        let wait = async {
-            loop {
-                match events.recv().await {
-                    Ok(Event::Job(_)) | Err(RecvError::Lagged(_)) => return true,
-                    Ok(_) => {}
-                    Err(RecvError::Closed) => return false,
-                }
-            }
-        };
+        let wait = news_of_a_job(&mut events);
         let goes_on = match failed {
             true => tokio::time::timeout(AGAIN, wait).await.unwrap_or(true),
             false => wait.await,
         };
         if !goes_on {
             return;
+        }
+    }
+}
+
+/// Holds rebuilds against what was built first, as soon as they are over.
+async fn judge(service: Arc<Service>) {
+    let judge = Judge::new(service.flow.clone(), prover(service.flow.cas()));
+    let mut events = service.flow.events().listen();
+    loop {
+        if let Err(error) = judge.judge_ready().await {
+            let report = kiln_model::Report::of(&error);
+            tracing::error!(error = report.error, causes = ?report.causes, "judging rebuilds");
+        }
+        if !tokio::time::timeout(AGAIN, news_of_a_job(&mut events)).await.unwrap_or(true) {
+            return;
+        }
+    }
+}
+
+/// Waits until something becomes of a job; false where nobody will say any more.
+async fn news_of_a_job(events: &mut kiln_flow::Listener) -> bool {
+    loop {
+        match events.recv().await {
+            Ok(Event::Job(_)) | Err(RecvError::Lagged(_)) => return true,
+            Ok(_) => {}
+            Err(RecvError::Closed) => return false,
         }
     }
 }

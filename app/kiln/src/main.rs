@@ -9,6 +9,9 @@ fn main() -> ExitCode {
     if role.as_ref().is_some_and(|role| role == kiln_solver::ROLE) {
         return kiln_solver::child_main();
     }
+    if role.as_ref().is_some_and(|role| role == kiln_examiner::ROLE) {
+        return kiln_examiner::child_main();
+    }
     if role.is_some_and(|role| role == kiln_signer::ROLE) {
         return kiln_signer::child_main();
     }

@@ -5,6 +5,8 @@
 //! (`base/wire`), anything that touches a disk (`base/cas`).
 
 mod account;
+mod around;
+mod comparison;
 mod digest;
 mod fault;
 mod foreign;
@@ -15,12 +17,19 @@ mod name;
 mod nevra;
 mod outlet;
 mod project;
+mod proof;
 mod reach;
 mod requirement;
 mod target;
 mod text;
+mod verdict;
 
 pub use account::{ProjectId, Role, Scope, UserId};
+pub use around::Around;
+pub use comparison::{
+    COMPARISON_VERSION, Cause, CauseKind, ComparedArtifact, ComparedLogs, Comparison, Differences,
+    DifferingContent, DifferingFile, DifferingTag, DifferingValue, Evidence, Layer, Match,
+};
 pub use digest::{Digest, DigestError, Hasher};
 pub use fault::{Fault, Faulty, Report};
 pub use foreign::{Foreign, LINE_CAP, is_plain};
@@ -31,8 +40,10 @@ pub use name::{NameError, ProjectName, UserName, WorkerName};
 pub use nevra::{Nevra, NevraError};
 pub use outlet::{Outlet, OutletError, Outlets, Permit};
 pub use project::ProjectSettings;
+pub use proof::{PROOF_VERSION, Proof};
 pub use reach::is_public;
 pub use requirement::{Requirement, RequirementError};
 pub use target::{
     Key, Knobs, ProfileSpec, RepoSpec, TARGET_SCHEMA, Target, TargetName, TargetNameError,
 };
+pub use verdict::{Variation, VariationError, Variations, Verdict};

@@ -31,6 +31,10 @@ pub struct ProjectSettings {
     /// Whether metadata are packed with gzip and not with zstd, which readers of before 2018 or so
     /// cannot read. One `repomd.xml` names one of them.
     pub gzip: bool,
+    /// Whether each build is built again at background priority, and held against what came out
+    /// first.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub verify: bool,
 }
 
 impl Default for ProjectSettings {
@@ -46,6 +50,7 @@ impl Default for ProjectSettings {
             keep_snapshots: 20,
             keep_days: 90,
             gzip: false,
+            verify: false,
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod buildlog;
 pub mod checksum;
 pub mod compression;
+pub mod cpio;
 pub mod filelists;
 pub mod lock;
 pub mod metalink;

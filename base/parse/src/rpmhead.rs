@@ -45,6 +45,11 @@ impl Head {
         &self.bytes
     }
 
+    /// The lead, which begins every RPM.
+    pub fn lead(&self) -> &[u8] {
+        &self.bytes[..LEAD]
+    }
+
     /// The tags of the signature header.
     pub fn signature(&self) -> Tags<'_> {
         Tags::of(&self.bytes[self.signature.clone()])
@@ -64,6 +69,17 @@ fn header_size(header: &[u8]) -> usize {
 fn number(bytes: &[u8], at: usize) -> usize {
     let four = bytes[at..at + 4].try_into().expect("four bytes");
     u32::from_be_bytes(four) as usize
+}
+
+/// What a tag holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Numbers, whatever their width.
+    Numbers(Vec<u64>),
+    /// Texts: one, a list, or one in several languages.
+    Texts(Vec<&'a [u8]>),
+    /// Binary data.
+    Blob(&'a [u8]),
 }
 
 /// The tags of one header. Where a tag stands twice, the first counts.
@@ -91,6 +107,22 @@ impl<'a> Tags<'a> {
             self.index.chunks_exact(ENTRY).find(|entry| number(entry, 0) == tag as usize)?;
         let data = self.data.get(number(entry, 8)..)?;
         Some(Entry { kind: number(entry, 4), count: number(entry, 12), data })
+    }
+
+    /// Every tag with its value, in the order of the index; a tag of a kind that holds nothing is
+    /// left out.
+    pub fn all(&self) -> impl Iterator<Item = (u32, Value<'a>)> {
+        let this = *self;
+        this.index.chunks_exact(ENTRY).filter_map(move |entry| {
+            let tag = u32::try_from(number(entry, 0)).ok()?;
+            let value = match number(entry, 4) {
+                1..=5 => Value::Numbers(this.numbers(tag)),
+                6 | 8 | 9 => Value::Texts(this.texts(tag)),
+                7 => Value::Blob(this.blob(tag)?),
+                _ => return None,
+            };
+            Some((tag, value))
+        })
     }
 
     /// The texts of a tag that is a text, a list of them or one in several languages; nothing
@@ -163,6 +195,8 @@ mod tests {
         assert_eq!(head.main_bytes()[..3], [0x8e, 0xad, 0xe8]);
         assert!(head.signature().text(273).is_some(), "the digest of the main header");
         assert!(bytes.starts_with(head.bytes()));
+        assert!(main.all().any(|one| one == (1000, Value::Texts(vec![b"clay"]))));
+        assert!(main.all().any(|one| one == (1003, Value::Numbers(vec![3]))));
     }
 
     #[test]

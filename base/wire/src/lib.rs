@@ -3,6 +3,7 @@
 //!
 //! Zone: `base`. What does not belong here: deciding what a message means, and any transport.
 
+pub mod examiner;
 pub mod frame;
 pub mod record;
 pub mod refusal;

@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{Digest, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage, TargetName};
+use kiln_model::{
+    Around, Digest, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage, TargetName,
+    Variations,
+};
 use serde::{Deserialize, Serialize};
 
 /// The version of these messages.
@@ -153,6 +156,24 @@ pub struct Settings {
     /// first time on, `%dist` ends in `.r` and this number, whoever defines it.
     #[serde(default, skip_serializing_if = "is_first")]
     pub rebuild: u32,
+    /// The lock of the profile alone, in the store, beside `lock`: what the source package is made
+    /// anew on, so that it comes out as it did first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Digest>,
+    /// Whether files stay as the package made them: kiln takes no times, owners and dates out of
+    /// archives, compiled Python and documents.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_raw: bool,
+    /// What is different around this build, to challenge it; nothing around a usual one.
+    #[serde(default, skip_serializing_if = "Variations::is_none")]
+    pub variations: Variations,
+}
+
+impl Settings {
+    /// What the build sees around it.
+    pub fn around(&self) -> Around {
+        Around::of(&self.variations, self.jobs)
+    }
 }
 
 /// Whether a release is built for the first time.

@@ -9,6 +9,30 @@ pub struct PromotionAsked {
     pub build: i64,
 }
 
+/// A job that is built again, to be held against what came out first.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Verification {
+    /// The job that built it first.
+    pub job: i64,
+    /// The job that builds it again.
+    pub rebuild: i64,
+    /// The build of that job.
+    pub build: i64,
+    /// Where that job stands: `queued`, `leased`, `built`, `failed` or `cancelled`.
+    pub state: String,
+    /// The worker that has or had it.
+    pub worker: Option<String>,
+    /// `reproduced`, `equivalent`, `diverged`, `other-packages`, `unbuilt`, `unavailable` or
+    /// `invalid`; nothing before it is judged.
+    pub verdict: Option<String>,
+    /// What that means.
+    pub meaning: Option<String>,
+    /// When it was asked for, in milliseconds since 1970.
+    pub asked_at: i64,
+    /// When it was judged, likewise.
+    pub ended_at: Option<i64>,
+}
+
 /// What was built with some packages is to be built anew.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

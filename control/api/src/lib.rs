@@ -20,7 +20,7 @@ pub use accounts::{
     LoginAsked, Me, NewPassword, NewUser, OperatorAsked, PasswordByLink, PasswordLink, Token,
     TokenAsked, TokenMade, User, UserChange,
 };
-pub use again::{PromotionAsked, Rebuild, RebuildAsked, RebuildStep};
+pub use again::{PromotionAsked, Rebuild, RebuildAsked, RebuildStep, Verification};
 pub use builds::{
     AddressGiven, Artifact, Build, BuildAsked, BuildsMade, GitGiven, Given, Job, Origin, Page,
     Stage, Upload, UploadAsked, Wait,

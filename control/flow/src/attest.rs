@@ -13,17 +13,17 @@ use kiln_attest::{
     AttestError, Built, Envelope, Isolation, Origin, Proof, PublicKey, Rebuild, Statement,
     TreeHead, consistency, inclusion,
 };
-use kiln_model::{Digest, Fault, Hasher, JobId, LeaseKey, Lock, Report};
+use kiln_model::{Digest, Fault, Hasher, LeaseKey, Lock, Report};
 use kiln_store::{
-    AttestationKind, JobRecord, NewAttestation, ProjectRecord, SignedHead, StoreError, Work,
+    AttestationKind, JobRecord, NewAttestation, ProjectRecord, SignedHead, VerdictRecord,
 };
-use kiln_wire::record::{self, Record};
+use kiln_wire::record::Record;
 use kiln_wire::signer::KeyName;
-use kiln_wire::worker::ClaimedArtifact;
 use serde::Serialize;
 
 use crate::life::{Flow, FlowError};
 use crate::publish::{PublishFailure, Publisher};
+use crate::recall::RecallError;
 
 /// The key that signs statements and heads of the log. No project has its name: theirs have no two
 /// dots in a row.
@@ -32,26 +32,8 @@ pub const EVIDENCE_KEY: &str = "kiln..evidence";
 /// How many jobs that are only tried are attested at one go.
 const AT_ONCE: i64 = 100;
 
-/// Through how many projects a build may have been promoted whose beginning is looked for.
-const PROMOTED: usize = 16;
-
 /// The logs of an attempt that a statement names.
 const LOGS: [&str; 2] = ["build", "root"];
-
-/// What became of building a job's packages again.
-#[derive(Debug, Clone)]
-pub struct Rebuilt {
-    /// The job.
-    pub job: JobId,
-    /// The verdict's word, as `reproduced`.
-    pub verdict: String,
-    /// The digest of the report, which is in the store of blobs.
-    pub report: Digest,
-    /// What was varied on purpose, by words.
-    pub varied: Vec<String>,
-    /// What the rebuild made: digests of files, unsigned, by their names.
-    pub made: BTreeMap<String, Digest>,
-}
 
 /// Why a head of the log that was signed before cannot be used.
 fn broken(what: &str) -> PublishFailure {
@@ -61,55 +43,11 @@ fn broken(what: &str) -> PublishFailure {
 impl Flow {
     /// What it takes to make a job's packages again. Nothing where it was not built.
     pub async fn record(&self, job: &JobRecord) -> Result<Option<Record>, FlowError> {
-        let Some(lock) = job.lock else { return Ok(None) };
-        let made = self.store.artifacts(job.id).await?;
-        let mut artifacts: Vec<ClaimedArtifact> = made
-            .into_iter()
-            .map(|one| ClaimedArtifact { name: one.name, digest: one.digest, size: one.size })
-            .collect();
-        // Databases don't agree on the order of texts.
-        artifacts.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(Some(Record {
-            version: record::VERSION,
-            kiln: env!("CARGO_PKG_VERSION").to_owned(),
-            title: job.title.clone(),
-            source: job.source.clone(),
-            settings: job.settings.clone(),
-            limits: job.limits.clone(),
-            lock,
-            base: self.base_of(job, &lock).await?,
-            artifacts,
-        }))
-    }
-
-    /// The lock that a job's source package was made on: of those that were given out for it, the
-    /// one that answers nothing but the profile. Nothing where that is the job's own.
-    async fn base_of(&self, job: &JobRecord, lock: &Digest) -> Result<Option<Digest>, FlowError> {
-        if job.settings.lock.is_some() {
-            return Ok(None);
+        match self.recall(job.id).await {
+            Ok(record) => Ok(Some(record)),
+            Err(RecallError::Store(error)) => Err(error.into()),
+            Err(_) => Ok(None),
         }
-        let given = self.store.locks_of(LeaseKey { job: job.id, epoch: job.epoch }).await?;
-        let is_base = |digest: &&Digest| {
-            let found = self.lock(digest).ok().flatten();
-            *digest != lock && found.is_some_and(|lock| lock.requires.is_empty())
-        };
-        Ok(given.iter().find(is_base).copied())
-    }
-
-    /// The job by which a job's packages were built: itself, or where it was promoted from.
-    async fn built_by(&self, job: &JobRecord) -> Result<JobRecord, FlowError> {
-        let mut at = job.clone();
-        for _ in 0..PROMOTED {
-            let Some(from) = self.store.build(at.build).await?.promoted else { break };
-            let is_it = |one: &JobRecord| {
-                one.settings.target == job.settings.target && one.lock == job.lock
-            };
-            match self.store.jobs_of(from).await?.into_iter().find(is_it) {
-                Some(found) => at = found,
-                None => break,
-            }
-        }
-        Ok(at)
     }
 
     /// The hashes that prove that the log of so many entries continues that of fewer. Nothing where
@@ -234,32 +172,38 @@ impl Publisher {
         Ok(())
     }
 
-    /// Says what became of building a job's packages again. Tells where that stands in the log.
-    pub async fn attest_rebuild(&self, rebuilt: &Rebuilt) -> Result<u64, PublishFailure> {
+    /// Says of every rebuild that was judged what came of it.
+    pub(crate) async fn attest_rebuilds(&self) -> Result<(), PublishFailure> {
+        for one in self.flow.store.unattested_verdicts(AT_ONCE).await? {
+            self.attest_rebuild(&one).await?;
+        }
+        Ok(())
+    }
+
+    async fn attest_rebuild(&self, one: &VerdictRecord) -> Result<(), PublishFailure> {
         let store = &self.flow.store;
-        let job = store.job(rebuilt.job).await?;
-        let none = || StoreError::None { what: "record of job", name: job.id.to_string() };
-        let record = self.record(&job).await?.ok_or_else(none)?;
-        let about = store.attestations(job.id, AttestationKind::Provenance).await?;
+        let (Some(verdict), Some(report)) = (one.verdict, one.proof) else { return Ok(()) };
+        let Some(record) = self.record(&store.job(one.job).await?).await? else { return Ok(()) };
+        let about = store.attestations(one.job, AttestationKind::Provenance).await?;
+        let made = store.artifacts(one.rebuild).await?;
+        let made = made.into_iter().map(|made| (made.name, made.digest)).collect();
         let statement = Rebuild {
             service: &self.url,
             isolation: Isolation::Namespaces.word(),
             kiln: env!("CARGO_PKG_VERSION"),
             record: &record,
             provenance: about.last().map(|one| one.envelope),
-            verdict: &rebuilt.verdict,
-            report: rebuilt.report,
-            varied: rebuilt.varied.clone(),
-            made: &rebuilt.made,
-            ended_at: self.flow.now(),
+            verdict: verdict.word(),
+            report,
+            varied: Vec::new(),
+            made: &made,
+            ended_at: one.ended_at.unwrap_or(one.asked_at),
         }
         .statement();
         let envelope = self.seal(&statement).await?;
-        let _alone = store.turn(Work::Publish).await?;
-        let new = NewAttestation { job: job.id, kind: AttestationKind::Verdict, envelope };
-        let position = self.say(&new).await?;
-        self.newest_head().await?;
-        Ok(position)
+        self.flow.synced(vec![envelope, report]).await?;
+        let new = NewAttestation { job: one.job, kind: AttestationKind::Verdict, envelope };
+        Ok(store.attest_verdict(one.rebuild, &new, self.flow.now()).await?)
     }
 
     /// Puts a statement into the log, once it is on the disk.

@@ -244,6 +244,14 @@ impl Flow {
         &self.targets
     }
 
+    /// The same flow, in which one more target can be built for: that of something that is built
+    /// again, whose target nobody may know any more.
+    pub fn knowing(&self, target: Target) -> Self {
+        let mut targets = (*self.targets).clone();
+        targets.entry(target.name.clone()).or_insert(target);
+        Self { targets: Arc::new(targets), ..self.clone() }
+    }
+
     /// Where bytes are.
     pub fn cas(&self) -> &Cas {
         &self.cas
@@ -332,7 +340,7 @@ impl Flow {
         let job = self.held(request.key).await?;
         let (target, _) = self.target_of(&job.settings)?;
         let resolved = match job.settings.lock {
-            Some(digest) => self.resolved_before(target, digest)?,
+            Some(digest) => self.resolved_before(target, digest, job.settings.base)?,
             None => self.resolve_anew(target, &job, &request.requires).await?,
         };
         for one in [&resolved.base, &resolved.lock] {
@@ -343,15 +351,25 @@ impl Flow {
     }
 
     /// A lock that was given: it is the whole answer, whatever the package asks for. What it
-    /// lacks, rpmbuild names.
-    fn resolved_before(&self, target: &Target, digest: Digest) -> Result<Resolved, FlowError> {
-        let wrong = |source| FlowError::Lock { digest, source };
-        let bytes = self.cas.read_to_vec(&digest, kiln_parse::lock::LOCK_CAP as u64)?;
-        let lock = kiln_parse::lock::read(&bytes).map_err(|error| wrong(error.into()))?;
-        if lock.target != target.name {
-            return Err(wrong(GivenLockError::Target(lock.target)));
-        }
-        Ok(Resolved { base: lock.clone(), lock })
+    /// lacks, rpmbuild names. Its base is the one that was given beside it, else the lock itself.
+    fn resolved_before(
+        &self,
+        target: &Target,
+        digest: Digest,
+        base: Option<Digest>,
+    ) -> Result<Resolved, FlowError> {
+        let read = |digest: Digest| {
+            let wrong = |source| FlowError::Lock { digest, source };
+            let bytes = self.cas.read_to_vec(&digest, kiln_parse::lock::LOCK_CAP as u64)?;
+            let lock = kiln_parse::lock::read(&bytes).map_err(|error| wrong(error.into()))?;
+            match lock.target == target.name {
+                true => Ok(lock),
+                false => Err(wrong(GivenLockError::Target(lock.target))),
+            }
+        };
+        let lock = read(digest)?;
+        let base = base.map_or_else(|| Ok(lock.clone()), read)?;
+        Ok(Resolved { base, lock })
     }
 
     async fn resolve_anew(
@@ -434,6 +452,7 @@ impl Flow {
                     let made = accepted.artifacts.iter().map(|one| one.digest);
                     self.synced(made.chain([accepted.lock]).collect()).await?;
                     self.store.accept(&accepted, now).await?;
+                    self.verify_if_wanted(&self.store.job(key.job).await?).await;
                 }
                 Err(FlowError::Accept(error)) => {
                     self.store.fail(key, &Report::of(&error), now).await?;

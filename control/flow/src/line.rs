@@ -188,6 +188,9 @@ mod tests {
             lock: None,
             pins: Vec::new(),
             rebuild: 0,
+            base: None,
+            is_raw: false,
+            variations: kiln_model::Variations::default(),
         };
         let file = SourceFile { name: "x".to_owned(), digest: Digest::of(b""), size: 0 };
         JobRecord {

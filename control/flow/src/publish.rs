@@ -148,6 +148,7 @@ impl Publisher {
         }
         let _alone = self.flow.store.turn(Work::Publish).await?;
         self.attest_tried().await?;
+        self.attest_rebuilds().await?;
         let mut repos: BTreeMap<Repo, Vec<JobRecord>> = BTreeMap::new();
         for job in self.flow.store.unpublished().await? {
             let Some(project) = job.project else { continue };
@@ -163,6 +164,7 @@ impl Publisher {
         let store = &self.flow.store;
         Ok(!store.unpublished().await?.is_empty()
             || !store.unattested(1).await?.is_empty()
+            || !store.unattested_verdicts(1).await?.is_empty()
             || self.is_head_behind().await?)
     }
 

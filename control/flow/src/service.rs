@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{BuildId, Digest, Fault, Faulty, Foreign, JobId, Limits, TargetName, UserId};
+use kiln_model::{
+    BuildId, Digest, Fault, Faulty, Foreign, JobId, Limits, TargetName, UserId, Variations,
+};
 use kiln_store::{
     NewBuild, NewJob, Once, Origin, Owner, ProjectRecord, StoreError, Submitted, Turns,
 };
@@ -336,6 +338,9 @@ impl Flow {
             lock: None,
             pins: Vec::new(),
             rebuild: 0,
+            base: None,
+            is_raw: false,
+            variations: Variations::default(),
         };
         self.target_of(&settings)?;
         Ok(settings)

@@ -7,7 +7,7 @@ use kiln_access::{AccessError, Denied};
 use kiln_api::Problem;
 use kiln_bundle::BundleError;
 use kiln_cas::CasError;
-use kiln_flow::{FlowError, OrderError, PublishFailure};
+use kiln_flow::{FlowError, OrderError, PublishFailure, RecallError, VerifyError};
 use kiln_model::{Fault, Faulty, Foreign, Report};
 use kiln_oidc::OidcError;
 use kiln_store::StoreError;
@@ -205,6 +205,20 @@ impl From<OrderError> for Refused {
         let status = match &error {
             OrderError::Flow(error) => of_flow(error),
             other => usual(other.fault()),
+        };
+        Self::of(&error, status)
+    }
+}
+
+impl From<VerifyError> for Refused {
+    fn from(error: VerifyError) -> Self {
+        let status = match &error {
+            VerifyError::Flow(error) => of_flow(error),
+            VerifyError::Store(error) | VerifyError::Recall(RecallError::Store(error)) => {
+                of_store(error)
+            }
+            VerifyError::Rebuild(_) | VerifyError::Recall(_) => StatusCode::CONFLICT,
+            VerifyError::Prove(_) | VerifyError::Lost(_) => usual(error.fault()),
         };
         Self::of(&error, status)
     }

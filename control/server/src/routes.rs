@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::{
     accounts, again, builds, evidence, hooks, jobs, links, log, operating, projects, repositories,
-    uploads,
+    uploads, verdicts,
 };
 use crate::guard::{Guard, guard};
 use crate::hooks as forges;
@@ -156,6 +156,7 @@ fn of_builds() -> Vec<Route> {
     const PROMOTE: &str = "/api/v1/projects/{project}/promotions";
     const REBUILD: &str = "/api/v1/projects/{project}/rebuild";
     const ARTIFACT: &str = "/api/v1/jobs/{job}/artifacts/{name}";
+    const PROOF: &str = "/api/v1/jobs/{job}/verdicts/{rebuild}";
     vec![
         post("/api/v1/uploads", BUILD, uploads::begin, "Begin an upload, or go on with one")
             .takes::<api::UploadAsked>()
@@ -199,6 +200,15 @@ fn of_builds() -> Vec<Route> {
             .asks::<live::LogAsked>()
             .answers("text/plain"),
         get("/api/v1/jobs/{job}/lock", READER, jobs::lock, "The lock of a job")
+            .about(About::Job)
+            .answers("application/json"),
+        post("/api/v1/jobs/{job}/verify", PACKAGER, verdicts::verify, "Build a job again, to compare")
+            .about(About::Job)
+            .gives::<api::Verification>(),
+        get("/api/v1/jobs/{job}/verdicts", READER, verdicts::list, "The rebuilds of a job")
+            .about(About::Job)
+            .gives::<Vec<api::Verification>>(),
+        get(PROOF, READER, verdicts::proof, "What a rebuild came to")
             .about(About::Job)
             .answers("application/json"),
         get(ARTIFACT, READER, jobs::artifact, "What a job made")
@@ -416,6 +426,8 @@ fn of_forms() -> Vec<Route> {
         post("/builds/{build}/cancel", PACKAGER, builds::cancel, "Form: cancel a build")
             .about(About::Build),
         post("/jobs/{job}/resubmit", PACKAGER, jobs::resubmit, "Form: submit a job once more")
+            .about(About::Job),
+        post("/jobs/{job}/verify", PACKAGER, jobs::verify, "Form: build a job again, to compare")
             .about(About::Job),
         post("/operate/users", OPERATOR, operate::make_user, "Form: make an account"),
         post("/operate/users/{name}", OPERATOR, operate::change_user, "Form: change an account"),

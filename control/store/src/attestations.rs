@@ -74,6 +74,20 @@ impl Store {
         Ok(position)
     }
 
+    /// As [`Store::attest`], of what a rebuild came to: that is said once.
+    pub async fn attest_verdict(
+        &self,
+        rebuild: JobId,
+        new: &NewAttestation,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let mut write = self.write_for_good("storing an attestation").await?;
+        attest(&mut write, new, now).await?;
+        let text = "UPDATE verdicts SET attested = 1 WHERE rebuild = $1";
+        write.run(sqlx::query(text).bind(rebuild.0)).await?;
+        write.commit().await
+    }
+
     /// What is said of a job, the oldest first.
     pub async fn attestations(
         &self,

@@ -142,6 +142,7 @@ impl Store {
         let of = |text: &'static str| self.list(DOING, sqlx::query(text));
         let mut blobs = digests(of("SELECT DISTINCT digest FROM artifacts").await?);
         blobs.extend(digests(of("SELECT envelope FROM attestations").await?));
+        blobs.extend(digests(of("SELECT proof FROM verdicts WHERE proof IS NOT NULL").await?));
         let mut lists = digests(of("SELECT DISTINCT files FROM snapshots").await?);
         lists.extend(digests(of("SELECT DISTINCT packages FROM snapshots").await?));
         let unfaded = "SELECT source FROM builds
@@ -163,6 +164,11 @@ impl Store {
         for table in ["stages", "locks", "artifacts", "outbox"] {
             let jobs = format!("SELECT id FROM jobs WHERE build IN ({old})");
             let text = AssertSqlSafe(format!("DELETE FROM {table} WHERE job IN ({jobs})"));
+            write.run(sqlx::query(text).bind(before)).await?;
+        }
+        let jobs = format!("SELECT id FROM jobs WHERE build IN ({old})");
+        for column in ["rebuild", "job"] {
+            let text = AssertSqlSafe(format!("DELETE FROM verdicts WHERE {column} IN ({jobs})"));
             write.run(sqlx::query(text).bind(before)).await?;
         }
         let text = AssertSqlSafe(format!("DELETE FROM jobs WHERE build IN ({old})"));

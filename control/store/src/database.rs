@@ -55,6 +55,7 @@ pub(crate) const MIGRATIONS: [(i64, &str, &str); 7] = [
     (10, "doors", include_str!("../migrations/0010_doors.sql")),
     (20, "operate", include_str!("../migrations/0020_operate.sql")),
     (50, "uploads", include_str!("../migrations/0050_uploads.sql")),
+    (60, "verdicts", include_str!("../migrations/0060_verdicts.sql")),
     (70, "attestations", include_str!("../migrations/0070_attestations.sql")),
 ];
 

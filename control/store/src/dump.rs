@@ -26,7 +26,7 @@ const FORMAT: &str = "kiln database 1";
 /// Every table, in an order in which they can be filled: what a row refers to is there before it.
 /// With each how many columns its rows are told apart by, from the first on, and whether the
 /// database makes that number.
-const TABLES: [(&str, usize, Ids); 27] = [
+const TABLES: [(&str, usize, Ids); 28] = [
     ("users", 1, Ids::Made),
     ("tokens", 1, Ids::Made),
     ("tickets", 1, Ids::Given),
@@ -49,6 +49,7 @@ const TABLES: [(&str, usize, Ids); 27] = [
     ("locks", 3, Ids::Given),
     ("artifacts", 2, Ids::Given),
     ("waits", 2, Ids::Given),
+    ("verdicts", 1, Ids::Given),
     ("outbox", 1, Ids::Made),
     ("attestations", 2, Ids::Given),
     ("log_entries", 1, Ids::Given),

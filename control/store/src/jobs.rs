@@ -188,6 +188,19 @@ impl Store {
             .collect()
     }
 
+    /// The jobs that made a file of that name, the newest first, each with what it made; at most a
+    /// hundred.
+    pub async fn jobs_that_made(&self, name: &str) -> Result<Vec<(JobId, Digest)>, StoreError> {
+        let text = "SELECT job, digest FROM artifacts WHERE name = $1 ORDER BY job DESC LIMIT 100";
+        let rows = self.list("finding who made a file", sqlx::query(text).bind(name)).await?;
+        let found = |row: &AnyRow| {
+            let job = JobId(row.get("job"));
+            let digest = row.get::<&str, _>("digest").parse();
+            digest.map(|digest| (job, digest)).map_err(|_| StoreError::Record { job, field: "artifact" })
+        };
+        rows.iter().map(found).collect()
+    }
+
     /// What a job made.
     pub async fn artifacts(&self, id: JobId) -> Result<Vec<Artifact>, StoreError> {
         let text = "SELECT name, nevra, digest, size FROM artifacts WHERE job = $1 ORDER BY name";

@@ -27,6 +27,7 @@ mod records;
 mod retention;
 mod turn;
 mod uploads;
+mod verdicts;
 mod workers;
 
 pub use attestations::{Attestation, AttestationKind, NewAttestation, SignedHead};
@@ -52,4 +53,5 @@ pub use records::{
 pub use retention::{Leaving, Retained};
 pub use turn::{Turn, Work};
 pub use uploads::UploadCaps;
+pub use verdicts::{Spared, VerdictRecord};
 pub use workers::{NewWorker, WorkerRecord, WorkerState};

@@ -71,6 +71,14 @@ struct Running {
     targets: BTreeMap<String, i64>,
 }
 
+/// Who asks for something to do, and when.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    ability: &'a Ability,
+    worker: &'a str,
+    now: i64,
+}
+
 /// A project that has something to build.
 struct Candidate {
     project: i64,
@@ -99,7 +107,8 @@ impl Store {
             if is_full(running.projects.get(&candidate.project), caps.project) {
                 continue;
             }
-            let first = first_of(&mut write, &candidate, ability, &running, caps).await?;
+            let asker = Asker { ability, worker, now };
+            let first = first_of(&mut write, &candidate, asker, &running, caps).await?;
             let Some(id) = first else { continue };
             let key = lease(&mut write, id, worker, now, until).await?;
             charge(&mut write, &candidate).await?;
@@ -237,11 +246,12 @@ async fn candidates(write: &mut Write, ability: &Ability) -> Result<Vec<Candidat
     Ok(rows.iter().map(candidate).collect())
 }
 
-/// What is next in a project, of submitters and for targets that are not at their caps.
+/// What is next in a project, of submitters and for targets that are not at their caps; a rebuild is
+/// for another worker than the one that built it first, for as long as that one is spared.
 async fn first_of(
     write: &mut Write,
     candidate: &Candidate,
-    ability: &Ability,
+    asker: Asker<'_>,
     running: &Running,
     caps: Caps,
 ) -> Result<Option<JobId>, StoreError> {
@@ -250,9 +260,10 @@ async fn first_of(
     let targets = running.targets.iter().filter(|(_, count)| is_full(Some(count), caps.target));
     let targets: Vec<&String> = targets.map(|(target, _)| target).collect();
     let mut question = "SELECT id FROM jobs WHERE state = 'queued' AND waits = 0
-        AND background = $1 AND project = $2 AND arch = $3"
+        AND background = $1 AND project = $2 AND arch = $3
+        AND (spared IS NULL OR spared <> $4 OR spared_until < $5)"
         .to_owned();
-    let mut at = 4;
+    let mut at = 6;
     for (column, count) in [("submitter", users.len()), ("target", targets.len())] {
         for _ in 0..count {
             write!(question, " AND {column} <> ${at}").expect("writing to a String cannot fail");
@@ -261,8 +272,12 @@ async fn first_of(
     }
     question.push_str(" ORDER BY priority DESC, id LIMIT 1");
     let text = write.skipping(&question);
-    let mut query =
-        sqlx::query(text).bind(candidate.is_background).bind(candidate.project).bind(&ability.arch);
+    let mut query = sqlx::query(text)
+        .bind(candidate.is_background)
+        .bind(candidate.project)
+        .bind(&asker.ability.arch)
+        .bind(asker.worker)
+        .bind(asker.now);
     for user in users {
         query = query.bind(user);
     }

@@ -10,6 +10,8 @@ pub enum Work {
     Publish,
     /// Sweeping away what nothing needs.
     Sweep,
+    /// Holding rebuilds against what was built first.
+    Judge,
 }
 
 /// The turn; given up when it is dropped, and by the database where its process dies.
@@ -30,6 +32,7 @@ impl Store {
         let text = match work {
             Work::Publish => "SELECT 1 FROM pg_advisory_xact_lock(7520632)",
             Work::Sweep => "SELECT 1 FROM pg_advisory_xact_lock(7520633)",
+            Work::Judge => "SELECT 1 FROM pg_advisory_xact_lock(7520634)",
         };
         write.one(sqlx::query(text)).await?;
         Ok(Turn { _held: Some(write) })

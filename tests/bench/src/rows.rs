@@ -210,6 +210,7 @@ impl Jails {
             keep: Vec::new(),
             without: Vec::new(),
             door: None,
+            build_user: kiln_jail::BuildUser::default(),
         };
         Ok(Self { launcher, cancel: Cancel::new()?, plan, _slot: slot })
     }

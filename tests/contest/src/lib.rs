@@ -109,6 +109,7 @@ impl Arena {
             address_space: None,
             keep: Vec::new(),
             door: None,
+            build_user: kiln_jail::BuildUser::default(),
             without: Vec::new(),
         }
     }

@@ -30,6 +30,54 @@ pub struct How {
     pub hostname: Option<String>,
     /// What the caller's environment holds besides.
     pub env: Vec<(String, String)>,
+    /// Whether files are left as the package makes them.
+    pub is_raw: bool,
+}
+
+/// What `kiln verify --json` says, as far as it is looked at.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Proof {
+    /// What it comes to.
+    pub verdict: String,
+    /// How many times it was built again.
+    pub rebuilds: u32,
+    /// What makes a difference on its own.
+    #[serde(default)]
+    pub culprits: Vec<String>,
+    /// Whether it differs with nothing made different around it.
+    #[serde(default)]
+    pub is_unstable: bool,
+    /// In what it differs.
+    pub comparison: Option<serde_json::Value>,
+    /// Why it wasn't built again.
+    pub trouble: Option<Report>,
+}
+
+impl Proof {
+    /// Whether every byte came out the same.
+    pub fn is_reproduced(&self) -> bool {
+        self.verdict == "reproduced"
+    }
+
+    /// What probably makes it differ, each once; the one with the most evidence first.
+    pub fn causes(&self) -> Vec<String> {
+        let mut causes: Vec<String> = Vec::new();
+        let artifacts = self.comparison.iter().flat_map(|it| it["artifacts"].as_array());
+        let found = artifacts.flatten().filter_map(|one| one["differences"]["causes"].as_array());
+        for cause in found.flatten().filter_map(|cause| cause["kind"].as_str()) {
+            if !causes.iter().any(|known| known == cause) {
+                causes.push(cause.to_owned());
+            }
+        }
+        causes
+    }
+
+    /// The files in packages that differ.
+    pub fn files(&self) -> Vec<String> {
+        let artifacts = self.comparison.iter().flat_map(|it| it["artifacts"].as_array());
+        let found = artifacts.flatten().filter_map(|one| one["differences"]["files"].as_array());
+        found.flatten().filter_map(|file| Some(file["path"].as_str()?.to_owned())).collect()
+    }
 }
 
 /// `result.json`, as far as it is looked at.
@@ -152,6 +200,9 @@ impl<'a> Kiln<'a> {
         if let Some(jobs) = how.jobs {
             command.arg(format!("--jobs={jobs}"));
         }
+        if how.is_raw {
+            command.arg("--no-normalise");
+        }
         for (name, body) in &how.define {
             command.arg("--define").arg(format!("{name} {body}"));
         }
@@ -163,6 +214,29 @@ impl<'a> Kiln<'a> {
         let out = drain(child.stdout.take().context("a pipe")?);
         let err = drain(child.stderr.take().context("a pipe")?);
         Ok(Running { child, out, err })
+    }
+
+    /// Verifies what lies in a folder of results; gives the proof, the size of its text, and how
+    /// long it took, in milliseconds.
+    pub fn verify(&self, results: &Path, arguments: &[&str]) -> Result<(Proof, usize, u64)> {
+        let mut command = self.command(&How::default())?;
+        command.args(["verify", "--local", "--json"]).args(arguments).arg(results);
+        let began = Instant::now();
+        let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output()?;
+        let took = began.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        let said = || format!("{status}: {}", String::from_utf8_lossy(&stderr));
+        let proof: Proof = serde_json::from_slice(&stdout).with_context(said)?;
+        let expected = match proof.verdict.as_str() {
+            "reproduced" => 0,
+            "equivalent" | "diverged" | "other-packages" => 1,
+            "unbuilt" => 2,
+            "unavailable" => 3,
+            _ => 4,
+        };
+        if status.code() != Some(expected) {
+            bail!("the verdict is {} and the code {status}", proof.verdict);
+        }
+        Ok((proof, stdout.len(), took))
     }
 
     /// Removes every layer of its folder.

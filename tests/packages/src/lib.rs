@@ -7,6 +7,8 @@
 //! | [`twice`] | each comes out the same, byte for byte, whatever surrounds its build |
 //! | [`hints`] | a build that lacks a requirement is told which |
 //! | [`together`] | builds at the same time see nothing of each other |
+//! | [`verify`] | each comes out the same from its record, also in another world, or it is told why not |
+//! | [`offenders`] | packages that are known not to be the same are found, and rightly named |
 //! | [`no_root`] | nothing of a build has root or a capability on the host |
 //!
 //! Zone: tests. It knows kiln by its command line alone, and links none of its crates.
@@ -18,8 +20,10 @@ pub mod cases;
 pub mod hints;
 pub mod kiln;
 pub mod no_root;
+pub mod offenders;
 pub mod place;
 pub mod report;
 pub mod rpms;
 pub mod together;
 pub mod twice;
+pub mod verify;

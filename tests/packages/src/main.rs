@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use kiln_packages::place::Place;
-use kiln_packages::{build, hints, no_root, together, twice};
+use kiln_packages::verify::{self, Mode};
+use kiln_packages::{build, hints, no_root, offenders, together, twice};
 
 #[derive(Debug, Parser)]
 #[command(about = "Measures kiln on real packages")]
@@ -51,6 +52,21 @@ enum Verb {
     },
     /// Nothing of a build has root or a capability on the host
     NoRoot,
+    /// Each is built again from its record, and comes out the same
+    Verify {
+        /// These only
+        names: Vec<String>,
+    },
+    /// Likewise with everything around it different; what makes a difference is named
+    Challenge {
+        /// These only
+        names: Vec<String>,
+        /// Leave files as packages make them: what kiln's normalising is worth shows
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Packages that are known not to be the same are found, and rightly named
+    Offenders,
     /// All of these
     All,
 }
@@ -64,6 +80,12 @@ fn main() -> Result<ExitCode> {
         Verb::Hints { names } => hints::run(&place, &names, at_once)?,
         Verb::Together { counts } => together::run(&place, &counts)?,
         Verb::NoRoot => no_root::run(&place)?,
+        Verb::Verify { names } => verify::run(&place, &names, at_once, Mode::Verify)?,
+        Verb::Challenge { names, raw } => {
+            let mode = if raw { Mode::Raw } else { Mode::Challenge };
+            verify::run(&place, &names, at_once, mode)?
+        }
+        Verb::Offenders => offenders::run(&place)?,
         Verb::All => {
             let results = [
                 build::run(&place, &[], at_once)?,
@@ -71,6 +93,9 @@ fn main() -> Result<ExitCode> {
                 no_root::run(&place)?,
                 twice::run(&place, &[], at_once)?,
                 hints::run(&place, &[], at_once)?,
+                offenders::run(&place)?,
+                verify::run(&place, &[], at_once, Mode::Verify)?,
+                verify::run(&place, &[], at_once, Mode::Challenge)?,
             ];
             results.iter().all(|fine| *fine)
         }

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use kiln_kit::Ground;
 use kiln_packages::place::{Place, own_folder};
+use kiln_packages::offenders::{self, OFFENDERS};
 use kiln_packages::{build, no_root, together, twice};
 
 fn place() -> Option<Place> {
@@ -44,6 +45,12 @@ fn nothing_of_a_build_has_root_or_capabilities_on_the_host() -> Result<()> {
     let Some(place) = place() else { return Ok(()) };
     ensure!(no_root::run(&place)?, "something has");
     Ok(())
+}
+
+#[test]
+fn packages_known_not_to_be_the_same_are_found_and_rightly_named() -> Result<()> {
+    let Some(place) = place() else { return Ok(()) };
+    OFFENDERS.iter().try_for_each(|offender| offenders::look(&place, offender))
 }
 
 /// The proof that the test of builds at once could fail: without jails, the second one does.

@@ -3,20 +3,21 @@
 
 mod fetching;
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use kiln_cas::Cas;
 use kiln_jail::{Cancel, Collect, Launcher, Mount, Step};
-use kiln_model::{Fault, Limits, Requirement, Stage};
+use kiln_model::{Digest, Fault, Limits, Requirement, Stage};
 use kiln_parse::rpmfile::{Facts, HeadCap};
 use kiln_wire::worker::{
     Claim, ClaimedArtifact, Ending, Lease, ResolveRequest, Resolved, Source, StageEnded,
 };
 
-use crate::commands::{self, INPUT, MACROS, RpmVersion, Spec};
+use crate::commands::{self, INPUT, RpmVersion, Spec};
 use crate::control::{Control, LogKind};
 use crate::error::{AttemptError, io_error};
 use crate::folders::Folders;
@@ -94,7 +95,9 @@ impl Agent {
         let fetched = fetching::at_hand(self.attempt(lease, slot, control, cancel))?;
         let mut attempt = self.attempt(fetched.as_ref().unwrap_or(lease), slot, control, cancel);
         attempt.keep = keep;
-        attempt.run()
+        let claim = attempt.run();
+        attempt.drop_own_layers()?;
+        claim
     }
 
     /// Makes the buildroot of a lease, unpacks the source package there and opens a shell in it;
@@ -157,11 +160,12 @@ impl Agent {
             cancel,
             key: lease.key,
             limits: &lease.limits,
-            cpus: cpus_for(slot.number, lease.settings.jobs),
+            cpus: cpus_for(slot.number, lease.settings.around().jobs),
+            around: lease.settings.around(),
         };
         let (layers, authorities) = (&self.layers, &self.authorities[..]);
         let rpm = RpmVersion::of("");
-        Attempt { lease, jails, layers, authorities, rpm, keep: None, ended: 0 }
+        Attempt { lease, jails, layers, authorities, rpm, keep: None, ended: 0, made: Vec::new() }
     }
 }
 
@@ -194,6 +198,8 @@ struct Attempt<'a> {
     keep: Option<&'a Path>,
     /// How many stages have ended.
     ended: u32,
+    /// The layers that were made for it.
+    made: Vec<Digest>,
 }
 
 impl Attempt<'_> {
@@ -294,11 +300,14 @@ impl Attempt<'_> {
             Ok(((), 0, format!("{fetched} of {} fetched", packages.len())))
         })?;
         self.stage(Stage::Materialise, |attempt| {
-            let cost = Cost::default();
+            let (cost, made) = (Cost::default(), Vec::new());
+            let only_for = attempt.jails.around.is_uncached.then_some(key);
             let mut materialiser =
-                Materialiser { jails: &attempt.jails, layers: attempt.layers, cost };
-            let root = materialiser.root(lock, base)?;
-            let cost = materialiser.cost;
+                Materialiser { jails: &attempt.jails, layers: attempt.layers, cost, only_for, made };
+            let root = materialiser.root(lock, base);
+            let Materialiser { cost, made, .. } = materialiser;
+            attempt.made.extend(made);
+            let root = root?;
             let note = match cost.made {
                 0 => "from the cache".to_owned(),
                 made => format!("{made} layers made, {} from the cache", cost.found),
@@ -331,7 +340,7 @@ impl Attempt<'_> {
         let (input, steps) = match &self.lease.source {
             Source::Srpm(file) => {
                 let given = self.spec_of(file.digest)?;
-                let install = commands::install_source("source.src.rpm", settings);
+                let install = commands::install_given_source("source.src.rpm", settings);
                 let steps = vec![install, make(&Spec::Unpacked(&given))];
                 (vec![("source.src.rpm", file.digest)], steps)
             }
@@ -344,7 +353,8 @@ impl Attempt<'_> {
                 return Err(AttemptError::Source { what, fault: Fault::Caller });
             }
         };
-        let wanted = self.rpmbuild_jail("prepare", base, steps, "SRPMS", ".src.rpm");
+        let mut wanted = self.rpmbuild_jail("prepare", base, steps, "SRPMS", ".src.rpm");
+        wanted.collect[0].folder = format!("{}/SRPMS", commands::TOPDIR.trim_start_matches('/'));
         let limits = self.lease.limits.for_parsing();
         let address_space = Some(limits.memory);
         let ran = self.run_on(wanted, &input, limits, address_space).map_err(unpack_fault)?;
@@ -353,7 +363,7 @@ impl Attempt<'_> {
     }
 
     /// The spec that the header of a given source package names.
-    fn spec_of(&self, digest: kiln_model::Digest) -> Result<String, AttemptError> {
+    fn spec_of(&self, digest: Digest) -> Result<String, AttemptError> {
         let mut reader = self.jails.cas.read(&digest)?;
         let file = "source.src.rpm".to_owned();
         let facts = Facts::read_source(&mut reader)
@@ -482,6 +492,21 @@ impl Attempt<'_> {
         ran.map(drop)
     }
 
+    /// Takes the layers out of use that were made for this attempt alone; they go with what else is
+    /// in the slot.
+    fn drop_own_layers(&mut self) -> Result<(), AttemptError> {
+        if !self.jails.around.is_uncached {
+            return Ok(());
+        }
+        for key in self.made.drain(..) {
+            if let Some(retired) = self.layers.retire(key)? {
+                let aside = self.jails.slot.scratch.join(format!("own-{}", key.short()));
+                fs::rename(&retired, &aside).map_err(io_error("moving aside", &retired))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Moves the writable layer of a jail, where it was to be kept and came to be, to its place.
     fn keep_root(&self, jail: &str, root: &Root) -> Result<(), AttemptError> {
         let folder = self.jails.slot.scratch.join(jail);
@@ -516,9 +541,9 @@ impl Attempt<'_> {
         suffix: &str,
     ) -> Wanted {
         let at = |path: &str| path.to_owned();
-        let mut all = vec![commands::make_build_user()];
+        let mut all = vec![commands::make_build_user(&self.lease.settings)];
         all.extend(steps);
-        let topdir = commands::TOPDIR.trim_start_matches('/');
+        let topdir = self.jails.around.topdir.trim_start_matches('/');
         Wanted {
             name,
             mounts: vec![
@@ -547,7 +572,7 @@ impl Attempt<'_> {
     fn run_on(
         &self,
         wanted: Wanted,
-        input: &[(&str, kiln_model::Digest)],
+        input: &[(&str, Digest)],
         limits: Limits,
         address_space: Option<u64>,
     ) -> Result<Ran, AttemptError> {
@@ -558,7 +583,7 @@ impl Attempt<'_> {
     fn run_with(
         &self,
         mut wanted: Wanted,
-        input: &[(&str, kiln_model::Digest)],
+        input: &[(&str, Digest)],
         limits: Limits,
         address_space: Option<u64>,
         terminal: Option<&dyn Fn(OwnedFd)>,
@@ -571,14 +596,32 @@ impl Attempt<'_> {
         let macros = self.jails.slot.scratch.join("macros");
         fs::write(&macros, commands::macros(&self.lease.settings, self.rpm))
             .map_err(io_error("writing", &macros))?;
+        let own = self.jails.slot.scratch.join("own");
+        self.put_own(&own)?;
+        let macros_at = commands::macros_at(&self.lease.settings);
         wanted.mounts.push(Mount::ReadOnly { at: INPUT.to_owned(), from: from.clone() });
-        wanted.mounts.push(Mount::ReadOnly { at: MACROS.to_owned(), from: macros.clone() });
+        wanted.mounts.push(Mount::ReadOnly { at: macros_at, from: macros.clone() });
+        wanted.mounts.push(Mount::ReadOnly { at: commands::OWN.to_owned(), from: own.clone() });
         wanted.limits = limits;
         wanted.address_space = address_space;
         let ran = self.jails.run(wanted, terminal)?;
         fs::remove_dir_all(&from).map_err(io_error("removing", &from))?;
         fs::remove_file(&macros).map_err(io_error("removing", &macros))?;
+        fs::remove_dir_all(&own).map_err(io_error("removing", &own))?;
         Ok(ran)
+    }
+
+    /// Puts what kiln itself runs among the package's programs into a folder.
+    fn put_own(&self, folder: &Path) -> Result<(), AttemptError> {
+        fs::create_dir(folder).map_err(io_error("creating", folder))?;
+        for (name, bytes) in commands::own_files(&self.lease.settings) {
+            let path = folder.join(name);
+            let mode = Permissions::from_mode(0o755);
+            fs::write(&path, bytes)
+                .and_then(|()| fs::set_permissions(&path, mode))
+                .map_err(io_error("writing", &path))?;
+        }
+        Ok(())
     }
 
     /// Tells control of a stage's beginning and end; `work` gives its result, the CPU time that

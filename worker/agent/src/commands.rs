@@ -2,42 +2,47 @@
 //! environment. Nothing outside this file and `materialise` says 'rpm' where it means 'package'.
 
 use kiln_jail::{Run, Step, User};
+use kiln_model::{Around, Variation};
 use kiln_wire::worker::Settings;
 use serde::{Deserialize, Serialize};
 
-/// Where a build happens. The same for every build: with a path that varies, half of all
-/// packages come out different each time (the build-id of their programs).
+/// Where a build happens, but in a challenge: see [`kiln_model::Around`]. Source packages are made
+/// anew here even then: that is kiln's own step, and their headers hold the path.
 pub(crate) const TOPDIR: &str = "/builddir/build";
 
 /// Where what goes into a build is found, read-only.
 pub(crate) const INPUT: &str = "/builddir/in";
 
-/// Where rpm reads a user's own macros, after all others. A file that is named on the command
-/// line (`--load`) is forgotten when rpmbuild reads its configuration again for `--target`.
-pub(crate) const MACROS: &str = "/builddir/.rpmmacros";
+/// Where what kiln itself runs among a package's programs is found, read-only.
+pub(crate) const OWN: &str = "/builddir/.kiln";
 
-/// Folders that rpmbuild expects.
-const FOLDERS: [&str; 8] = [
-    "/builddir",
-    "/builddir/build",
-    "/builddir/build/BUILD",
-    "/builddir/build/BUILDROOT",
-    "/builddir/build/RPMS",
-    "/builddir/build/SOURCES",
-    "/builddir/build/SPECS",
-    "/builddir/build/SRPMS",
-];
+/// Folders that rpmbuild expects below the one that a build happens in.
+const FOLDERS: [&str; 7] = ["", "/BUILD", "/BUILDROOT", "/RPMS", "/SOURCES", "/SPECS", "/SRPMS"];
 
 /// Where the programs of a buildroot are. Older rpm has `rpm` in /bin, which is /usr/bin there.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+
+/// The build host that RPMs name.
+const BUILD_HOST: &str = "build";
 
 /// The time that a package without a changelog is built at: 2000-01-01, since any other constant
 /// would do as well and the clock would not.
 const NO_CHANGELOG: &str = "946684800";
 
+/// Where rpm reads a user's own macros, after all others. A file that is named on the command
+/// line (`--load`) is forgotten when rpmbuild reads its configuration again for `--target`.
+pub(crate) fn macros_at(settings: &Settings) -> String {
+    format!("{}/.rpmmacros", settings.around().home)
+}
+
 /// Gives the build user its folders.
-pub(crate) fn make_build_user() -> Step {
-    let folders = FOLDERS.map(str::to_owned).to_vec();
+pub(crate) fn make_build_user(settings: &Settings) -> Step {
+    let Around { topdir, home, .. } = settings.around();
+    let mut folders = vec!["/builddir".to_owned(), home.to_owned()];
+    folders.extend(FOLDERS.map(|folder| format!("{TOPDIR}{folder}")));
+    if topdir != TOPDIR {
+        folders.extend(FOLDERS.map(|folder| format!("{topdir}{folder}")));
+    }
     Step {
         run: Run::BuildUser { folders },
         user: User::Root,
@@ -47,25 +52,57 @@ pub(crate) fn make_build_user() -> Step {
     }
 }
 
+/// What kiln itself runs among a package's programs, by its name in [`OWN`]: what makes files the
+/// same each time, and what shows a challenged build another world.
+pub(crate) fn own_files(settings: &Settings) -> Vec<(&'static str, Vec<u8>)> {
+    let around = settings.around();
+    let mut files = Vec::new();
+    if !settings.is_raw {
+        files.push(("guest", kiln_guest::PROGRAM.to_vec()));
+    }
+    if around.clock != 0 || around.kernel.is_some() {
+        files.push(("clock.so", kiln_guest::clock(around.clock, around.kernel)));
+    }
+    if around.is_reversed {
+        files.push(("folders.so", kiln_guest::FOLDERS.to_vec()));
+    }
+    files
+}
+
 /// The environment of a build, all of it: what is not here does not reach a package.
 pub(crate) fn environment(settings: &Settings) -> Vec<(String, String)> {
-    [
-        ("HOME", "/builddir"),
-        ("HOSTNAME", crate::jails::HOSTNAME),
-        ("LANG", "C.UTF-8"),
-        ("LOGNAME", "build"),
+    let around = settings.around();
+    let mut environment = [
+        ("HOME", around.home),
+        ("HOSTNAME", around.host_name),
+        ("LANG", around.locale),
+        ("LOGNAME", around.user),
         ("PATH", PATH),
         // Hash seeds: order of keys must not depend on the day.
         ("PERL_HASH_SEED", "0"),
         ("PYTHONHASHSEED", "0"),
         ("SHELL", "/bin/sh"),
         ("TERM", "vt100"),
-        ("TZ", "UTC"),
-        ("USER", "build"),
-        ("RPM_BUILD_NCPUS", &settings.jobs.to_string()),
+        ("TZ", around.time_zone),
+        ("USER", around.user),
+        ("RPM_BUILD_NCPUS", &around.jobs.to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
+    .to_vec();
+    if settings.variations.has(Variation::Locale) {
+        environment.push(("LC_ALL".to_owned(), around.locale.to_owned()));
+    }
+    let libraries: Vec<String> = own_files(settings)
+        .iter()
+        .filter(|(name, _)| name.ends_with(".so"))
+        .map(|(name, _)| format!("{OWN}/{name}"))
+        .collect();
+    if !libraries.is_empty() {
+        environment.push(("LD_PRELOAD".to_owned(), libraries.join(":")));
+    }
+    let noise = around.noise.iter();
+    environment.extend(noise.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    environment
 }
 
 /// As [`environment`], with the time for a package that has no changelog to take it from.
@@ -84,16 +121,22 @@ pub(crate) fn macros(settings: &Settings, rpm: RpmVersion) -> String {
         true => "%build_mtime_policy clamp_to_source_date_epoch",
         false => "%clamp_mtime_to_source_date_epoch 1",
     };
+    let around = settings.around();
     let mut text = format!(
-        "%_topdir {TOPDIR}\n\
-         %_buildhost {}\n\
+        "%_topdir {}\n\
+         %_buildhost {BUILD_HOST}\n\
          %source_date_epoch_from_changelog 1\n\
          %use_source_date_epoch_as_buildtime 1\n\
          {clamp}\n\
          %_smp_build_ncpus {}\n",
-        crate::jails::HOSTNAME,
-        settings.jobs,
+        around.topdir, around.jobs,
     );
+    if !settings.is_raw {
+        // What runs the script of %install, after which nothing but rpm itself looks at the files.
+        text.push_str(&format!(
+            "%__spec_install_cmd {OWN}/guest normalise %{{buildroot}} %{{___build_cmd}}\n"
+        ));
+    }
     for (name, body) in &settings.macros {
         // A macro file continues a line that ends in a backslash.
         let body = body.replace('\n', "\\\n");
@@ -121,20 +164,31 @@ impl RpmVersion {
 
 /// Unpacks a source package of the input into the build's folders.
 pub(crate) fn install_source(srpm: &str, settings: &Settings) -> Step {
+    install_source_below(settings.around().topdir, srpm, settings)
+}
+
+/// As [`install_source`], into the folders where source packages are made.
+pub(crate) fn install_given_source(srpm: &str, settings: &Settings) -> Step {
+    install_source_below(TOPDIR, srpm, settings)
+}
+
+fn install_source_below(topdir: &str, srpm: &str, settings: &Settings) -> Step {
     let mut argv = ["/usr/bin/rpm", "-i", "--nosignature", "--nodeps"].map(str::to_owned).to_vec();
+    argv.extend(["--define".to_owned(), format!("_topdir {topdir}")]);
     argv.push(format!("{INPUT}/{srpm}"));
-    step(argv, environment(settings))
+    step(argv, environment(settings), settings)
 }
 
 /// Makes the source package anew, with the target's own macros, from a spec that is given.
 pub(crate) fn make_source(spec: &Spec<'_>, settings: &Settings, has_changelog: bool) -> Step {
     let mut argv = rpmbuild("-bs", settings);
     argv.push("--nodeps".to_owned());
+    argv.extend(["--define".to_owned(), format!("_topdir {TOPDIR}")]);
     if matches!(spec, Spec::Given(_)) {
         argv.extend(["--define".to_owned(), format!("_sourcedir {INPUT}")]);
     }
-    argv.push(spec.path());
-    step(argv, environment_for(settings, has_changelog))
+    argv.push(spec.path(TOPDIR));
+    step(argv, environment_for(settings, has_changelog), settings)
 }
 
 /// Writes a spec with all its macros expanded to a file.
@@ -145,22 +199,22 @@ pub(crate) fn expand(spec: &str, settings: &Settings, to: &str) -> Step {
         ["/bin/sh", "-c", script, "sh", to, "/usr/bin/rpmspec", "-P"].map(str::to_owned).to_vec();
     argv.extend(options(settings));
     argv.extend(["--define".to_owned(), format!("_sourcedir {INPUT}")]);
-    argv.push(Spec::Given(spec).path());
-    step(argv, environment(settings))
+    argv.push(Spec::Given(spec).path(TOPDIR));
+    step(argv, environment(settings), settings)
 }
 
 /// Asks a package that says so at build time what else it needs. Code 11 means: this much more.
 pub(crate) fn ask_for_more(spec: &str, settings: &Settings, has_changelog: bool) -> Step {
     let mut argv = rpmbuild("-br", settings);
-    argv.push(Spec::Unpacked(spec).path());
-    Step { also_fine: vec![11], ..step(argv, environment_for(settings, has_changelog)) }
+    argv.push(Spec::Unpacked(spec).path(settings.around().topdir));
+    Step { also_fine: vec![11], ..step(argv, environment_for(settings, has_changelog), settings) }
 }
 
 /// Builds the binary packages. rpmbuild checks the BuildRequires once more, by itself.
 pub(crate) fn build(spec: &str, settings: &Settings, has_changelog: bool) -> Step {
     let mut argv = rpmbuild("-bb", settings);
-    argv.push(Spec::Unpacked(spec).path());
-    step(argv, environment_for(settings, has_changelog))
+    argv.push(Spec::Unpacked(spec).path(settings.around().topdir));
+    step(argv, environment_for(settings, has_changelog), settings)
 }
 
 /// A shell where the build would be.
@@ -168,7 +222,7 @@ pub(crate) fn shell(settings: &Settings) -> Step {
     Step {
         run: Run::Terminal { argv: vec!["/bin/sh".to_owned(), "-l".to_owned()] },
         user: User::Build,
-        cwd: TOPDIR.to_owned(),
+        cwd: settings.around().topdir.to_owned(),
         env: environment(settings),
         also_fine: (1..=255).collect(),
     }
@@ -183,10 +237,10 @@ pub(crate) enum Spec<'a> {
 }
 
 impl Spec<'_> {
-    fn path(&self) -> String {
+    fn path(&self, topdir: &str) -> String {
         match self {
             Self::Given(name) => format!("{INPUT}/{name}"),
-            Self::Unpacked(name) => format!("{TOPDIR}/SPECS/{name}"),
+            Self::Unpacked(name) => format!("{topdir}/SPECS/{name}"),
         }
     }
 }
@@ -219,11 +273,19 @@ fn options(settings: &Settings) -> Vec<String> {
     argv
 }
 
-fn step(argv: Vec<String>, env: Vec<(String, String)>) -> Step {
+fn step(argv: Vec<String>, env: Vec<(String, String)>, settings: &Settings) -> Step {
+    let around = settings.around();
+    let mut words = Vec::new();
+    if settings.variations.has(Variation::Umask) {
+        let script = "umask \"$1\"; shift; exec \"$@\"";
+        let umask = format!("{:04o}", around.umask);
+        words.extend(["/bin/sh", "-c", script, "sh", &umask].map(str::to_owned));
+    }
+    words.extend(argv);
     Step {
-        run: Run::Program { argv },
+        run: Run::Program { argv: words },
         user: User::Build,
-        cwd: TOPDIR.to_owned(),
+        cwd: around.topdir.to_owned(),
         env,
         also_fine: Vec::new(),
     }
@@ -270,6 +332,8 @@ pub(crate) const PACKAGES: &str = "/kiln-packages";
 mod tests {
     use std::collections::BTreeMap;
 
+    use kiln_model::Variations;
+
     use super::*;
 
     fn settings() -> Settings {
@@ -284,13 +348,45 @@ mod tests {
             lock: None,
             pins: Vec::new(),
             rebuild: 0,
+            base: None,
+            is_raw: false,
+            variations: Variations::default(),
         }
     }
 
     #[test]
     fn the_packagers_macros_come_last() {
         let text = macros(&settings(), RpmVersion::of("4.20.1"));
-        assert!(text.ends_with("%_smp_build_ncpus 3\n%dist .kt13\n"));
+        assert!(text.contains("%_smp_build_ncpus 3\n"), "{text}");
+        assert!(text.ends_with("%{___build_cmd}\n%dist .kt13\n"), "{text}");
+    }
+
+    #[test]
+    fn a_challenge_shows_in_environment_macros_and_folders() {
+        let usual = settings();
+        let varied = Settings { variations: Variations::all(), ..settings() };
+        let (one, other) = (environment(&usual), environment(&varied));
+        for name in ["HOME", "HOSTNAME", "LANG", "LOGNAME", "TZ", "USER", "RPM_BUILD_NCPUS"] {
+            let value = |all: &[(String, String)]| {
+                all.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+            };
+            assert_ne!(value(&one), value(&other), "{name}");
+        }
+        assert!(other.iter().any(|(name, value)| name == "LD_PRELOAD" && value.contains(':')));
+        assert!(!one.iter().any(|(name, _)| name == "LD_PRELOAD" || name == "LC_ALL"));
+        let rpm = RpmVersion::of("4.20.1");
+        assert!(macros(&varied, rpm).contains("%_topdir /elsewhere/"));
+        let host = |text: &str| text.contains("%_buildhost build\n");
+        assert!(host(&macros(&varied, rpm)), "what RPMs name is kiln's own word");
+        let Run::Program { argv } = build("x.spec", &varied, true).run else { panic!("a program") };
+        assert_eq!(argv[4], "0027");
+    }
+
+    #[test]
+    fn files_are_left_as_they_are_where_that_is_asked_for() {
+        let raw = Settings { is_raw: true, ..settings() };
+        assert!(!macros(&raw, RpmVersion::of("4.20.1")).contains("normalise"));
+        assert!(own_files(&raw).is_empty() && !own_files(&settings()).is_empty());
     }
 
     #[test]

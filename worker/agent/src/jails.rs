@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use kiln_cas::{Cas, Inserter};
 use kiln_jail::{
-    Cancel, Collect, End, Event, Launcher, Mount, Outcome, Plan, Run, Step, StepEnded, StepExit,
+    BUILD_ID, BuildUser, Cancel, Collect, End, Event, Launcher, Mount, Outcome, Plan, Run, Step, StepEnded, StepExit,
 };
-use kiln_model::{Fault, LeaseKey, Limits, Outlets};
+use kiln_model::{Around, Fault, LeaseKey, Limits, Outlets};
 use kiln_wire::worker::ClaimedArtifact;
 
 use crate::control::{Control, LogKind};
@@ -18,9 +18,6 @@ use crate::door::Door;
 use crate::error::{AttemptError, io_error};
 use crate::kept;
 use crate::slot::Slot;
-
-/// The host name in every jail, and the build host that RPMs name.
-pub(crate) const HOSTNAME: &str = "build";
 
 /// Who runs jails: what all jails of one attempt have in common.
 pub(crate) struct Jails<'a> {
@@ -32,6 +29,8 @@ pub(crate) struct Jails<'a> {
     pub(crate) key: LeaseKey,
     pub(crate) limits: &'a Limits,
     pub(crate) cpus: Vec<u32>,
+    /// What all of them see around them.
+    pub(crate) around: Around,
 }
 
 /// One jail to run.
@@ -134,7 +133,7 @@ impl Jails<'_> {
             }
         }
         Ok(Plan {
-            hostname: HOSTNAME.to_owned(),
+            hostname: self.around.host_name.to_owned(),
             ids: self.slot.ids.clone(),
             folder,
             mounts: wanted.mounts.clone(),
@@ -145,6 +144,11 @@ impl Jails<'_> {
             address_space: wanted.address_space,
             keep: wanted.keep.clone(),
             door: wanted.way.as_ref().map(|way| way.port),
+            build_user: BuildUser {
+                name: self.around.user.to_owned(),
+                id: BUILD_ID + self.around.user_offset,
+                home: self.around.home.to_owned(),
+            },
             without: Vec::new(),
         })
     }

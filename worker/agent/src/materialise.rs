@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use kiln_jail::{Mount, Run, Step, User};
-use kiln_model::{Digest, Fault, Hasher, Limits, Lock, LockedPackage};
+use kiln_model::{Digest, Fault, Hasher, LeaseKey, Limits, Lock, LockedPackage};
 
 use crate::commands::{self, PACKAGES};
 use crate::control::LogKind;
@@ -73,6 +73,10 @@ pub(crate) struct Materialiser<'a> {
     pub(crate) jails: &'a Jails<'a>,
     pub(crate) layers: &'a Layers,
     pub(crate) cost: Cost,
+    /// For whom alone layers are made and found; for everyone where there is nobody.
+    pub(crate) only_for: Option<LeaseKey>,
+    /// The layers that were made.
+    pub(crate) made: Vec<Digest>,
 }
 
 impl Materialiser<'_> {
@@ -96,6 +100,22 @@ impl Materialiser<'_> {
         Ok(Root { layers, toolbox: toolbox.key, packages: wanted })
     }
 
+    fn key(
+        &self,
+        kind: &str,
+        toolbox: Option<Digest>,
+        below: Option<Digest>,
+        packages: &[&LockedPackage],
+    ) -> Digest {
+        let key = layer_key(kind, toolbox, below, packages);
+        match self.only_for {
+            None => key,
+            Some(LeaseKey { job, epoch }) => {
+                Digest::of(format!("{key} for attempt {} at job {job} alone\n", epoch.0).as_bytes())
+            }
+        }
+    }
+
     /// A layer that is in use already, once more.
     fn again(&self, key: Digest) -> Result<Layer, AttemptError> {
         match self.layers.find(key)? {
@@ -107,7 +127,7 @@ impl Materialiser<'_> {
     /// The target's rpm with what it needs, unpacked and not installed.
     fn toolbox(&mut self, lock: &Lock) -> Result<Layer, AttemptError> {
         let packages: Vec<&LockedPackage> = lock.toolbox.iter().collect();
-        let key = layer_key("toolbox", None, None, &packages);
+        let key = self.key("toolbox", None, None, &packages);
         let making = match self.layers.find(key)? {
             Found::There(layer) => {
                 self.cost.found += 1;
@@ -141,7 +161,7 @@ impl Materialiser<'_> {
         below: Option<Digest>,
         added: &[&LockedPackage],
     ) -> Result<Layer, AttemptError> {
-        let key = layer_key("packages", Some(toolbox.key), below, added);
+        let key = self.key("packages", Some(toolbox.key), below, added);
         let making = match self.layers.find(key)? {
             Found::There(layer) => {
                 self.cost.found += 1;
@@ -207,6 +227,7 @@ impl Materialiser<'_> {
         };
         self.cost.cpu_ms += ran.cpu_ms();
         self.cost.made += 1;
+        self.made.push(making.key());
         let layer = making.finish(&ran.folder.join(NEW))?;
         fs::remove_dir_all(&ran.folder).map_err(io_error("removing", &ran.folder))?;
         let packages = self.jails.slot.scratch.join("packages");

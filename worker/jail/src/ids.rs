@@ -22,7 +22,8 @@ pub const BUILD_ID: u32 = 60578;
 
 const SYSTEM_IDS: u32 = 60_000;
 const NOBODY: u32 = 65_534;
-const SLOT_IDS: u32 = 64;
+/// How many ids a slot has of its own, from [`BUILD_ID`] on.
+pub(crate) const SLOT_IDS: u32 = 64;
 
 /// One line of `/proc/PID/uid_map`: `count` ids from `inside` on are those from `outside` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -40,5 +40,5 @@ pub use keeper::{Strength, main as keeper_main};
 pub use launch::{End, Event, JailError, Launcher, Outcome};
 pub use lockdown::landlock_works;
 pub use messages::{FileHead, StepEnded, StepExit};
-pub use plan::{Barrier, Collect, Mount, Plan, PlanError, Run, Step, User};
+pub use plan::{Barrier, BuildUser, Collect, Mount, Plan, PlanError, Run, Step, User};
 pub use policy::PolicyError;

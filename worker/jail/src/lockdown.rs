@@ -16,7 +16,6 @@ use rustix::thread::{
     set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
-use crate::ids::BUILD_ID;
 use crate::mounts::{Doing, SetupError};
 use crate::plan::{Barrier, Plan, User};
 use crate::policy;
@@ -62,7 +61,8 @@ pub(crate) fn become_user(user: User, plan: &Plan) -> Result<(), SetupError> {
         return Ok(());
     }
     bound(CapabilitySet::empty())?;
-    let (uid, gid) = (Uid::from_raw(BUILD_ID), Gid::from_raw(BUILD_ID));
+    let id = plan.build_user.id;
+    let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
     set_thread_groups(&[gid]).doing(|| "setting groups".to_owned())?;
     set_thread_res_gid(gid, gid, gid).doing(|| "setting the group".to_owned())?;
     set_thread_res_uid(uid, uid, uid).doing(|| "setting the user".to_owned())?;

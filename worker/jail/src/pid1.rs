@@ -16,11 +16,10 @@ use rustix::fs::Mode;
 use rustix::process::{Signal, WaitOptions};
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
-use crate::ids::BUILD_ID;
 use crate::lockdown;
 use crate::messages::{FromKeeper, StepEnded, StepExit};
 use crate::mounts::{self, Doing, SetupError, Sources};
-use crate::plan::{Barrier, Plan, Run, Step};
+use crate::plan::{Barrier, BuildUser, Plan, Run, Step};
 use crate::sys::{self, Side};
 use crate::terminal;
 use crate::unpack;
@@ -199,7 +198,7 @@ fn start(plan: &Plan, step: &Step, status: &UnixStream) -> Result<(), SetupError
     rustix::process::setsid().doing(|| "starting a session".to_owned())?;
     match &step.run {
         Run::Unpack { from } => unpack::unpack_all(Path::new(from)),
-        Run::BuildUser { folders } => make_build_user(folders),
+        Run::BuildUser { folders } => make_build_user(&plan.build_user, folders),
         Run::Program { argv } => {
             lockdown::become_user(step.user, plan)?;
             die_with_parent()?;
@@ -226,14 +225,15 @@ fn exec(argv: &[String], step: &Step) -> SetupError {
 }
 
 /// Gives the build user a line in `/etc/passwd` and `/etc/group`, and its folders.
-fn make_build_user(folders: &[String]) -> Result<(), SetupError> {
+fn make_build_user(user: &BuildUser, folders: &[String]) -> Result<(), SetupError> {
+    let BuildUser { name, id, home } = user;
     let lines = [
-        ("/etc/passwd", format!("build:x:{BUILD_ID}:{BUILD_ID}:build:/builddir:/bin/sh\n")),
-        ("/etc/group", format!("build:x:{BUILD_ID}:\n")),
+        ("/etc/passwd", format!("{name}:x:{id}:{id}:{name}:{home}:/bin/sh\n")),
+        ("/etc/group", format!("{name}:x:{id}:\n")),
     ];
     for (file, line) in lines {
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        if text.lines().any(|present| present.starts_with("build:")) {
+        if text.lines().any(|present| present.split(':').next() == Some(name)) {
             continue;
         }
         let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
@@ -249,7 +249,7 @@ fn make_build_user(folders: &[String]) -> Result<(), SetupError> {
     for folder in folders {
         let relative = folder.trim_start_matches('/');
         mounts::make_place(root.as_fd(), relative, false)?;
-        mounts::give(&mounts::open_in(root.as_fd(), relative)?, BUILD_ID)?;
+        mounts::give(&mounts::open_in(root.as_fd(), relative)?, *id)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use kiln_model::Limits;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::IdMap;
+use crate::ids::{BUILD_ID, IdMap, SLOT_IDS};
 
 /// A jail, from its first mount to the last file that is taken out of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,10 +41,31 @@ pub struct Plan {
     /// port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub door: Option<u16>,
+    /// Who the build user is inside.
+    #[serde(default)]
+    pub build_user: BuildUser,
     /// Barriers that are left out, to show that a test can see them missing. Refused by every
     /// keeper but the contest's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<Barrier>,
+}
+
+/// The user that a package's own code runs as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BuildUser {
+    /// Its name.
+    pub name: String,
+    /// Its number and that of its group: one of the slot's own.
+    pub id: u32,
+    /// Its home.
+    pub home: String,
+}
+
+impl Default for BuildUser {
+    fn default() -> Self {
+        Self { name: "build".to_owned(), id: BUILD_ID, home: "/builddir".to_owned() }
+    }
 }
 
 /// One mount. Paths named `at` are inside the jail, absolute and without `..`.
@@ -225,6 +246,9 @@ pub enum PlanError {
     /// A step without a program.
     #[error("a step has no program")]
     Empty,
+    /// A build user whose number is not one of the slot's own.
+    #[error("the build user can't have the number {0}")]
+    BuildUser(u32),
     /// A barrier is left out, which only the contest may ask for.
     #[error("this program does not run weakened jails")]
     Weakened,
@@ -245,6 +269,7 @@ impl Plan {
             address_space: None,
             keep: Vec::new(),
             door: None,
+            build_user: BuildUser::default(),
             without: Vec::new(),
         }
     }
@@ -283,6 +308,11 @@ impl Plan {
         for collect in &self.collect {
             check_name(&collect.upper)?;
             check_path(&format!("/{}", collect.folder))?;
+        }
+        check_name(&self.build_user.name)?;
+        check_path(&self.build_user.home)?;
+        if !(BUILD_ID..BUILD_ID + SLOT_IDS).contains(&self.build_user.id) {
+            return Err(PlanError::BuildUser(self.build_user.id));
         }
         self.keep.iter().try_for_each(|name| check_name(name))
     }
@@ -348,6 +378,7 @@ mod tests {
             address_space: None,
             keep: Vec::new(),
             door: None,
+            build_user: BuildUser::default(),
             without: Vec::new(),
         }
     }
@@ -372,6 +403,18 @@ mod tests {
             plan.keep.push(name.to_owned());
             assert!(matches!(plan.check(), Err(PlanError::Name(_))), "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_build_user_is_one_of_the_slots_own() {
+        for id in [0, 1000, BUILD_ID - 1, BUILD_ID + SLOT_IDS, 65_534] {
+            let mut plan = plan();
+            plan.build_user.id = id;
+            assert_eq!(plan.check(), Err(PlanError::BuildUser(id)));
+        }
+        let mut plan = plan();
+        plan.build_user = BuildUser { name: "x:0:0".to_owned(), ..BuildUser::default() };
+        assert!(matches!(plan.check(), Err(PlanError::Name(_))));
     }
 
     #[test]

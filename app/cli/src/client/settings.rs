@@ -61,6 +61,10 @@ pub(crate) struct SettingsArguments {
     /// Whether metadata are packed with gzip and not with zstd, for old readers: yes or no
     #[arg(long, value_parser = yes_or_no)]
     gzip: Option<bool>,
+
+    /// Whether each build is built again, when nothing else waits, and compared: yes or no
+    #[arg(long, value_parser = yes_or_no)]
+    verify: Option<bool>,
 }
 
 fn macro_of(text: &str) -> Result<(String, String), String> {
@@ -71,7 +75,7 @@ fn macro_of(text: &str) -> Result<(String, String), String> {
 impl SettingsArguments {
     /// Whether none of them is named.
     pub(super) fn is_nothing(&self) -> bool {
-        let Self { settings, profile, priority, keep_snapshots, keep_days, gzip, .. } = self;
+        let Self { settings, profile, priority, keep_snapshots, keep_days, gzip, verify, .. } = self;
         let lists = [&self.drop_macro, &self.with, &self.without, &self.drop_condition];
         let names = [&self.may_replace, &self.may_not_replace];
         settings.is_none()
@@ -80,6 +84,7 @@ impl SettingsArguments {
             && keep_snapshots.is_none()
             && keep_days.is_none()
             && gzip.is_none()
+            && verify.is_none()
             && self.macros.is_empty()
             && lists.into_iter().chain(names).all(Vec::is_empty)
     }
@@ -119,6 +124,7 @@ impl SettingsArguments {
         new.keep_snapshots = self.keep_snapshots.unwrap_or(new.keep_snapshots);
         new.keep_days = self.keep_days.unwrap_or(new.keep_days);
         new.gzip = self.gzip.unwrap_or(new.gzip);
+        new.verify = self.verify.unwrap_or(new.verify);
         Ok(new)
     }
 }

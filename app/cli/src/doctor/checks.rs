@@ -242,6 +242,7 @@ fn try_jail(folders: &Folders) -> Result<u128, String> {
         address_space: None,
         keep: Vec::new(),
         door: None,
+        build_user: kiln_jail::BuildUser::default(),
         without: Vec::new(),
     };
     let own = env::current_exe().map_err(|error| told(&error))?;

@@ -12,6 +12,7 @@ pub(crate) mod operating;
 pub(crate) mod projects;
 pub(crate) mod repositories;
 pub(crate) mod uploads;
+pub(crate) mod verdicts;
 pub(crate) mod views;
 pub(crate) mod words;
 

@@ -4,8 +4,8 @@ use askama::Template;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use kiln_api::{Artifact, Attestation, Build, Job, Stage};
-use kiln_model::{JobId, Report};
+use kiln_api::{Artifact, Attestation, Build, Job, Stage, Verification};
+use kiln_model::{JobId, Match, Proof, Report};
 
 use super::logfile::Window;
 use super::{Shell, builds, log, page, to};
@@ -32,21 +32,58 @@ struct JobPage {
     /// Other jobs of the same package for the same target, to compare with.
     others: Vec<Other>,
     artifacts: Vec<Artifact>,
-    proof: Proof,
+    evidence: Evidence,
+    rebuilds: Vec<Verification>,
+    proof: Option<Shown>,
 }
 
 /// What is said of how it was built, by those who sign what they say.
-struct Proof {
+struct Evidence {
     provenance: Option<Attestation>,
     /// What became of building it again, each time.
     verdicts: Vec<Attestation>,
 }
 
-impl Proof {
+impl Evidence {
     fn of(all: Vec<Attestation>) -> Self {
         let (mut provenance, verdicts): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|one| one.kind == "provenance");
         Self { provenance: provenance.pop(), verdicts }
+    }
+}
+
+/// A proof in the words of a page.
+struct Shown {
+    rebuild: i64,
+    proof: Proof,
+    /// What differs, a line each.
+    differing: Vec<String>,
+    /// What probably makes it differ, with what speaks for it.
+    causes: Vec<(String, String)>,
+}
+
+impl Shown {
+    fn of(rebuild: JobId, proof: Proof) -> Self {
+        let artifacts = proof.comparison.as_ref().map(|found| &found.artifacts[..]);
+        let (mut differing, mut causes) = (Vec::new(), Vec::new());
+        for one in artifacts.unwrap_or_default().iter().filter(|one| one.state != Match::Same) {
+            let first = one.differences.as_ref().and_then(|found| found.layers.first());
+            let how = match (one.state, first) {
+                (Match::Missing, _) => "did not come out again".to_owned(),
+                (Match::Extra, _) => "came out only the second time".to_owned(),
+                (_, Some(layer)) => format!("differs, first in {}", layer.name()),
+                (_, None) => "differs".to_owned(),
+            };
+            differing.push(format!("{} {how}", one.name));
+            let found = one.differences.iter().flat_map(|found| &found.causes);
+            causes.extend(found.map(|cause| {
+                let shown = cause.evidence.first().map(|one| {
+                    format!("{}: {} | {}", one.place, one.original, one.rebuilt)
+                });
+                (cause.kind.name().to_owned(), shown.unwrap_or_default())
+            }));
+        }
+        Self { rebuild: rebuild.0, proof, differing, causes }
     }
 }
 
@@ -84,7 +121,9 @@ pub(crate) async fn show(
         others: others(&app, &asker, &build, &job).await?,
         report: record.report,
         artifacts: job.artifacts.clone(),
-        proof: Proof::of(api::evidence::of(&app, JobId(job.id)).await?),
+        evidence: Evidence::of(api::evidence::of(&app, JobId(job.id)).await?),
+        rebuilds: api::verdicts::of_job(&app, record.id).await?,
+        proof: api::verdicts::last_proof(&app, record.id).await?.map(|(by, it)| Shown::of(by, it)),
         error,
         build,
         job,
@@ -136,6 +175,15 @@ pub(crate) async fn resubmit(
 ) -> Answer<Response> {
     let (_, build) = api::jobs::resubmit(state, asker, job, Key::none()).await?;
     to(&format!("/builds/{}", build.0.id))
+}
+
+pub(crate) async fn verify(
+    state: State<App>,
+    asker: Extension<Asker>,
+    Path(job): Path<i64>,
+) -> Answer<Response> {
+    api::verdicts::verify(state, asker, Path(job)).await.map(drop)?;
+    to(&format!("/jobs/{job}"))
 }
 
 #[cfg(test)]

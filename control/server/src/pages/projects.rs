@@ -104,6 +104,7 @@ pub(crate) async fn change(
         keep_snapshots: fields.number("keep_snapshots")?,
         keep_days: fields.number("keep_days")?,
         gzip: fields.is_set("gzip"),
+        verify: fields.is_set("verify"),
         ..record.settings.clone()
     };
     let change = ProjectChange {

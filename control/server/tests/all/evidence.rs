@@ -1,14 +1,13 @@
 //! What a service shows of how something was built: signed for real, and checked with nothing but
 //! what it shows.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use kiln_attest::{Envelope, Proof, PublicKey, Shape, TreeHead, Verified};
-use kiln_flow::{Order, Rebuilt, Sources, Sweep};
-use kiln_model::{BuildId, Digest, JobId};
+use kiln_flow::{Order, Sources, Sweep};
+use kiln_model::{BuildId, Digest, JobId, Verdict};
 use kiln_store::AttestationKind;
 use kiln_wire::worker::{Source, SourceFile};
 use serde_json::Value;
@@ -177,18 +176,18 @@ async fn a_rebuilds_verdict_is_signed_logged_and_counted() {
     let scene = Scene::peopled(URL).await;
     let job = scene.publish("clay", "pot", "1").await;
     let verified = provenance(&scene, job).await;
-    let made = scene.store().artifacts(job).await.expect("read");
-    let made: BTreeMap<String, Digest> =
-        made.into_iter().map(|one| (one.name, one.digest)).collect();
-    let rebuilt = Rebuilt {
-        job,
-        verdict: "reproduced".to_owned(),
-        report: Digest::of(b"a report"),
-        varied: Vec::new(),
-        made,
-    };
-    let position = scene.app.publisher.attest_rebuild(&rebuilt).await.expect("said");
-    assert_eq!(position, 1);
+    let asked = scene.app.flow.verify(job, scene.users["pat"]).await.expect("asked for");
+    let rebuild = asked.jobs[0];
+    let key = scene.lease(rebuild).await;
+    let buildroot = ["bash-5-1.x86_64", "gcc-14-1.x86_64", "make-4-1.x86_64"];
+    scene.built(key, "pot", "1", &buildroot).await;
+    let report = scene.app.flow.cas().insert_bytes(b"a report").expect("stored");
+    scene.store().judge(rebuild, Verdict::Reproduced, report, 1).await.expect("judged");
+    let before = scene.store().log_size().await.expect("measured");
+    for _ in 0..2 {
+        scene.app.publisher.publish_ready().await.expect("said, and said once");
+    }
+    assert_eq!(scene.store().log_size().await.expect("measured"), before + 1);
     let said = scene.store().attestations(job, AttestationKind::Verdict).await.expect("read");
     let path = format!("/api/v1/jobs/{job}/attestations/{}", said[0].envelope);
     let envelope = get(&scene, &path).await.into_bytes();

@@ -12,14 +12,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("control", &["base", "control"]),
     // The solver reads strangers' metadata, so it may link a parser; it sits in a confined child.
     ("solver", &["base/confine", "base/model", "base/wire", "base/parse"]),
+    // The examiner takes apart what builds made; it sits in a confined child as well.
+    ("examiner", &["base/confine", "base/model", "base/wire", "base/parse"]),
     // The signer has the keys: no parser of strangers' bytes comes near them.
     ("signer", &["base/confine", "base/model", "base/wire"]),
     ("worker/jail", &["base/model", "base/wire", "base/parse"]),
     // Put into jails as bytes, and not linked to: whatever runs there is hostile.
     ("guest", &[]),
     ("worker", &["base", "guest", "worker"]),
-    ("app", &["base", "control", "solver", "signer", "worker", "app"]),
-    ("tests", &["base", "control", "solver", "signer", "worker", "app", "tests"]),
+    ("app", &["base", "control", "solver", "examiner", "signer", "worker", "app"]),
+    ("tests", &["base", "control", "solver", "examiner", "signer", "worker", "app", "tests"]),
 ];
 
 fn metadata() -> Metadata {

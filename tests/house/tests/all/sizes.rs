@@ -11,7 +11,7 @@ const FUNCTION: usize = 80;
 
 fn sources() -> Vec<PathBuf> {
     let mut todo: Vec<PathBuf> =
-        ["base", "control", "solver", "signer", "guest", "worker", "app", "tests"]
+        ["base", "control", "solver", "examiner", "signer", "guest", "worker", "app", "tests"]
             .map(|zone| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(zone))
             .to_vec();
     let mut found = Vec::new();

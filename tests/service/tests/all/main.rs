@@ -13,4 +13,5 @@ mod oidc;
 mod operating;
 mod service;
 mod traces;
+mod verifying;
 mod workers;

@@ -63,6 +63,9 @@ pub(crate) fn build((project, submitter): (ProjectId, UserId)) -> NewBuild {
         lock: None,
         pins: Vec::new(),
         rebuild: 0,
+        base: None,
+        is_raw: false,
+        variations: kiln_model::Variations::default(),
     };
     let file = SourceFile { name: "x.src.rpm".into(), digest: Digest::of(b"x"), size: 1 };
     let job = NewJob {

@@ -1,0 +1,197 @@
+//! Building again, and holding against each other: from a record and a store of blobs alone, so
+//! that what somebody else built is verified by the same steps.
+
+use std::fs::File;
+
+use kiln_flow::{RecallError, submission_of, target_of};
+use kiln_model::{
+    JobState, LeaseKey, Proof, Report, Variation, Variations, Verdict,
+};
+use kiln_prove::{Outcome, Pair, Prover, surroundings};
+use kiln_store::{Artifact, JobRecord};
+use kiln_wire::worker::ClaimedArtifact;
+
+use crate::Failure;
+use crate::control::prover;
+use crate::local::Local;
+use crate::target::find_target;
+use crate::ui::Ui;
+use crate::verify::subject::Subject;
+
+/// How something is verified.
+#[derive(Debug)]
+pub(crate) struct How {
+    /// What is made different around the rebuild.
+    pub(crate) variations: Variations,
+    /// Whether to find out which of it makes the difference, where there is one.
+    pub(crate) finds_culprits: bool,
+    /// How many times it is built again.
+    pub(crate) runs: u32,
+}
+
+/// One verification.
+pub(crate) struct Prove<'a> {
+    local: &'a Local,
+    ui: &'a Ui,
+    subject: &'a Subject,
+    prover: Prover,
+    /// What is wrong with the record, or missing.
+    trouble: Option<(Verdict, Report)>,
+    rebuilds: u32,
+}
+
+impl<'a> Prove<'a> {
+    /// Prepares the verification of what a record says, all of which is in the store of `local`, or
+    /// can be fetched by its digest.
+    pub(crate) fn new(
+        local: &'a mut Local,
+        ui: &'a Ui,
+        subject: &'a Subject,
+    ) -> Result<Self, Failure> {
+        let trouble = match local.flow.check_record(&subject.record) {
+            Ok(recalled) => {
+                // The target as it is known here, so that what the lock names can be fetched from
+                // it; else one that is made of the lock.
+                let known = find_target(recalled.lock.target.as_str()).ok();
+                let bare = target_of(&recalled.lock);
+                let fits = |known: &kiln_model::Target| {
+                    known.name == bare.name
+                        && known.profile.contains_key(recalled.lock.profile_name())
+                };
+                local.know(known.filter(fits).unwrap_or(bare));
+                None
+            }
+            Err(error @ RecallError::Invalid { .. }) => {
+                Some((Verdict::Invalid, Report::of(&error)))
+            }
+            Err(error @ RecallError::Unavailable { .. }) => {
+                Some((Verdict::Unavailable, Report::of(&error)))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let prover = prover(&local.cas);
+        Ok(Self { local, ui, subject, prover, trouble, rebuilds: 0 })
+    }
+
+    /// Verifies.
+    pub(crate) fn run(mut self, how: &How) -> Result<Proof, Failure> {
+        if let Some((verdict, report)) = self.trouble.take() {
+            return Ok(self.proof(how, Outcome::Failed(verdict, report)));
+        }
+        let mut last = None;
+        for run in 1..=how.runs {
+            let what = match how.runs {
+                1 => self.told(&how.variations),
+                runs => format!("{}, {run} of {runs}", self.told(&how.variations)),
+            };
+            let rebuilt = self.rebuild(&how.variations, &what)?;
+            let is_same = rebuilt.verdict() == Verdict::Reproduced;
+            last = Some(rebuilt);
+            if !is_same {
+                break;
+            }
+        }
+        let last = last.expect("there is one run at the least");
+        let (mut culprits, mut is_unstable) = (Vec::new(), false);
+        let differs = last.verdict() != Verdict::Reproduced;
+        if differs && how.finds_culprits {
+            is_unstable = self.makes_a_difference(&Variations::default())?;
+            // What differs by itself differs whatever is varied: no culprit could be named.
+            let each: &[Variation] = if is_unstable { &[] } else { &Variation::ALL };
+            for one in each {
+                if self.makes_a_difference(&Variations::of(&[*one]))? {
+                    culprits.push(*one);
+                }
+            }
+        }
+        let proof = self.proof(how, last);
+        Ok(Proof { culprits, is_unstable, ..proof })
+    }
+
+    fn makes_a_difference(&mut self, variations: &Variations) -> Result<bool, Failure> {
+        let what = self.told(variations);
+        let rebuilt = self.rebuild(variations, &what)?;
+        Ok(rebuilt.verdict() != Verdict::Reproduced)
+    }
+
+    fn told(&self, variations: &Variations) -> String {
+        let words: Vec<&str> = variations.iter().map(Variation::word).collect();
+        match words.len() {
+            0 => "with everything as it was".to_owned(),
+            count if count == Variation::ALL.len() => "with everything different".to_owned(),
+            _ => format!("with another {}", words.join(", ")),
+        }
+    }
+
+    /// Builds it again and compares.
+    fn rebuild(&mut self, variations: &Variations, what: &str) -> Result<Outcome, Failure> {
+        let record = &self.subject.record;
+        self.ui.heading(&format!("{} again, {what}", record.title));
+        let mut submission = submission_of(record);
+        submission.settings.variations = variations.clone();
+        self.rebuilds += 1;
+        let (job, key) = self.local.build(submission, false)?;
+        if job.state == JobState::Cancelled {
+            return Err(Failure::cancelled());
+        }
+        if job.state != JobState::Built {
+            return self.failed(job);
+        }
+        let artifacts = self.local.record(job.id)?.artifacts;
+        let rebuilt: Vec<ClaimedArtifact> = artifacts.into_iter().map(claimed).collect();
+        let around = surroundings(record, variations);
+        let logs = self.subject.attempt.and_then(|first| self.logs(first, key));
+        let pair = Pair { original: &record.artifacts, rebuilt: &rebuilt, logs, around: &around };
+        let comparison = self.prover.compare(&pair)?;
+        self.ui.line(&format!("  {}", comparison.verdict));
+        Ok(Outcome::Compared(comparison))
+    }
+
+    /// Why a rebuild failed: what it was to be built from is gone, or anything else.
+    fn failed(&self, job: JobRecord) -> Result<Outcome, Failure> {
+        let record = &self.subject.record;
+        let recalled = self.local.flow.check_record(record)?;
+        let packages = recalled.lock.every_package().chain(recalled.base.every_package());
+        let missing = packages.filter(|package| !self.local.cas.has(&package.digest)).count();
+        let report = job.report.unwrap_or_else(|| Report {
+            fault: kiln_model::Fault::Kiln,
+            error: format!("the rebuild ended as {}", job.state.word()),
+            causes: Vec::new(),
+            hint: None,
+        });
+        if missing == 0 {
+            return Ok(Outcome::Failed(Verdict::Unbuilt, report));
+        }
+        let causes = std::iter::once(report.error).chain(report.causes).collect();
+        let report = Report {
+            error: format!("{missing} packages of its buildroot are not to be had any more"),
+            causes,
+            ..report
+        };
+        Ok(Outcome::Failed(Verdict::Unavailable, report))
+    }
+
+    fn logs(&self, first: LeaseKey, second: LeaseKey) -> Option<(File, File)> {
+        let open = |key| File::open(self.local.flow.logs().path(key, "build")).ok();
+        open(first).zip(open(second))
+    }
+
+    fn proof(&self, how: &How, outcome: Outcome) -> Proof {
+        kiln_prove::proof(&self.subject.record, &how.variations, self.rebuilds, outcome)
+    }
+}
+
+fn claimed(one: Artifact) -> ClaimedArtifact {
+    let Artifact { name, digest, size, .. } = one;
+    ClaimedArtifact { name, digest, size }
+}
+
+/// A proof that a service sent and that can't be read.
+pub(crate) fn unread(why: &kiln_model::Foreign) -> Failure {
+    let mut failure = Failure::caller(
+        "the service sent a proof that this kiln can't read",
+        Some("use a kiln of the service's version".to_owned()),
+    );
+    failure.0.causes.push(why.as_str().to_owned());
+    failure
+}
