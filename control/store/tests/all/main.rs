@@ -8,3 +8,4 @@ mod keeping;
 mod kit;
 mod queue;
 mod uploads;
+mod verdicts;
