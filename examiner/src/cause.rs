@@ -165,7 +165,7 @@ fn holds(text: &[u8], word: &[u8], other: &[u8]) -> bool {
     if word.is_empty() {
         return false;
     }
-    let is_of_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    let is_of_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let is_longer = other.len() > word.len() && other.starts_with(word);
     memchr::memmem::find_iter(text, word).any(|at| {
         let before = at.checked_sub(1).map(|at| text[at]);
@@ -246,7 +246,11 @@ mod tests {
             ("made on 2026-11-30", "made on 2028-01-04", CauseKind::Date),
             ("a b c", "c a b", CauseKind::Order),
             ("seed = 0x1234abcd9876", "seed = 0xfedcba987654", CauseKind::Random),
-            ("id 6f1c2d7a-0b1e-4c39-9d51-aaaaaaaaaaaa", "id 00112233-0b1e-4c39-9d51-bbbbbbbbbbbb", CauseKind::Random),
+            (
+                "id 6f1c2d7a-0b1e-4c39-9d51-aaaaaaaaaaaa",
+                "id 00112233-0b1e-4c39-9d51-bbbbbbbbbbbb",
+                CauseKind::Random,
+            ),
         ] {
             assert_eq!(kind_of(old, new, &none), [kind], "{old}");
         }
@@ -256,7 +260,10 @@ mod tests {
     #[test]
     fn what_is_known_to_differ_is_found_as_a_word_of_its_own() {
         let host = around(CauseKind::HostName, "build", "elsewhere");
-        assert_eq!(kind_of("on build at noon", "on elsewhere at noon", &host), [CauseKind::HostName]);
+        assert_eq!(
+            kind_of("on build at noon", "on elsewhere at noon", &host),
+            [CauseKind::HostName]
+        );
         assert_eq!(kind_of("rebuilds", "elsewheres", &host), []);
         let path = around(CauseKind::BuildPath, "/builddir/build", "/builddir/build-elsewhere");
         assert_eq!(
@@ -284,7 +291,11 @@ mod tests {
             (&[1; 32], &[2; 32], CauseKind::Random),
             (&[1, 2, 3], &[4, 5, 6], CauseKind::Uninitialised),
             // What stands behind a character in a structure, and looks like two times.
-            (&[b'a', 9, 9, 0x6b, 7, 7, 0x6c], &[b'a', 8, 8, 0x6e, 5, 5, 0x6d], CauseKind::Uninitialised),
+            (
+                &[b'a', 9, 9, 0x6b, 7, 7, 0x6c],
+                &[b'a', 8, 8, 0x6e, 5, 5, 0x6d],
+                CauseKind::Uninitialised,
+            ),
         ] {
             assert_eq!(kinds(&clue(old, new), &none), [kind], "{old:?}");
         }

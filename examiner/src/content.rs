@@ -252,9 +252,8 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn packed(text: &str, time: u32) -> Vec<u8> {
-        let mut to = flate2::GzBuilder::new()
-            .mtime(time)
-            .write(Vec::new(), flate2::Compression::best());
+        let mut to =
+            flate2::GzBuilder::new().mtime(time).write(Vec::new(), flate2::Compression::best());
         to.write_all(text.as_bytes()).expect("packed");
         to.finish().expect("packed")
     }
@@ -282,6 +281,9 @@ pub(crate) mod tests {
     #[test]
     fn other_kinds_are_told() {
         let found = found("/x", b"text\n", b"\x7fELF\0");
-        assert_eq!((found.found[0].original.as_str(), found.found[0].rebuilt.as_str()), ("text", "ELF"));
+        assert_eq!(
+            (found.found[0].original.as_str(), found.found[0].rebuilt.as_str()),
+            ("text", "ELF")
+        );
     }
 }

@@ -45,11 +45,12 @@ pub(crate) fn said(tags: Tags<'_>) -> BTreeMap<Vec<u8>, Said> {
         ("capabilities", tags.texts(tag::CAPS)),
     ];
     let of = |(at, path): (usize, Vec<u8>)| {
-        let counted = numbers.iter().filter_map(|(what, all, show)| {
-            all.get(at).map(|number| (*what, show(*number)))
-        });
-        let written =
-            texts.iter().filter_map(|(what, all)| all.get(at).map(|text| (*what, shown::bytes(text))));
+        let counted = numbers
+            .iter()
+            .filter_map(|(what, all, show)| all.get(at).map(|number| (*what, show(*number))));
+        let written = texts
+            .iter()
+            .filter_map(|(what, all)| all.get(at).map(|text| (*what, shown::bytes(text))));
         (path, counted.chain(written).collect())
     };
     paths(tags).into_iter().enumerate().map(of).collect()

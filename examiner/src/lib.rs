@@ -43,6 +43,14 @@ pub const ROLE: &str = "internal-examiner";
 /// `EX_SOFTWARE` of sysexits.h.
 const SOFTWARE: u8 = 70;
 
+/// In what two contents of a file at that path differ; the child's work, for tests that have it take
+/// apart what is broken.
+pub fn differing(path: &str, original: &[u8], rebuilt: &[u8]) -> Vec<kiln_model::DifferingContent> {
+    let mut finder = content::Finder::of(path);
+    finder.compare(original, rebuilt);
+    finder.found
+}
+
 /// The child's `main`: confines itself and answers what comes through its standard input, a Unix
 /// socket, until the parent hangs up. Ends with 70 where it can't be confined.
 pub fn child_main() -> ExitCode {

@@ -40,10 +40,8 @@ pub(crate) fn compare(
     let mut comparing = Comparing::default();
     comparing.heads(&old, &new);
     let at = |head: &Head| head.main_range().end;
-    let (old_payload, new_payload) = (
-        Payload { file: &original, at: at(&old) },
-        Payload { file: &rebuilt, at: at(&new) },
-    );
+    let (old_payload, new_payload) =
+        (Payload { file: &original, at: at(&old) }, Payload { file: &rebuilt, at: at(&new) });
     comparing.said(&old, &new);
     let packed = |payload: &Payload<'_>| payload.packed().map_err(unreadable);
     if packed(&old_payload)? != packed(&new_payload)? {
@@ -107,7 +105,11 @@ impl Comparing {
             let shown_path = shown::bytes(path);
             for value in values.iter().filter(|value| value.what != "size") {
                 let place = format!("{shown_path}: {}", value.what);
-                self.clues.push(Clue::text(&place, value.original.as_bytes(), value.rebuilt.as_bytes()));
+                self.clues.push(Clue::text(
+                    &place,
+                    value.original.as_bytes(),
+                    value.rebuilt.as_bytes(),
+                ));
             }
             if let Some(file) = self.file(path) {
                 file.metadata = values;
@@ -307,7 +309,8 @@ mod tests {
         compare(file(old), file(new), &Surroundings::default())
     }
 
-    const MADE: Made<'_> = Made { text: "made on 2026-11-30\n", time: 1_700_000_000, host: "build" };
+    const MADE: Made<'_> =
+        Made { text: "made on 2026-11-30\n", time: 1_700_000_000, host: "build" };
 
     #[test]
     fn a_line_of_a_file_is_found_with_its_cause() {

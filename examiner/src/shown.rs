@@ -50,7 +50,10 @@ mod tests {
 
     #[test]
     fn long_lines_are_cut_to_where_they_differ() {
-        let (a, b) = ([vec![b'x'; 5000], b"one".to_vec()].concat(), [vec![b'x'; 5000], b"two".to_vec()].concat());
+        let (a, b) = (
+            [vec![b'x'; 5000], b"one".to_vec()].concat(),
+            [vec![b'x'; 5000], b"two".to_vec()].concat(),
+        );
         let (a, b) = lines(&a, &b);
         assert!(a.ends_with("one") && b.ends_with("two") && a.len() < 100, "{a}");
     }

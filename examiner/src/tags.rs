@@ -111,7 +111,9 @@ fn difference(old: &Held, new: &Held) -> (String, String) {
     if let (Held::Texts(one), Held::Texts(other)) = (old, new)
         && let ([one], [other]) = (&one[..], &other[..])
     {
-        let flat = |text: &[u8]| text.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }).collect();
+        let flat = |text: &[u8]| {
+            text.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }).collect()
+        };
         let (one, other): (Vec<u8>, Vec<u8>) = (flat(one), flat(other));
         return shown::lines(&one, &other);
     }

@@ -118,9 +118,8 @@ fn memory(size: usize) -> *mut u8 {
     const READ_WRITE: isize = 3;
     const PRIVATE_ANONYMOUS: isize = 0x22;
     // SAFETY: new memory at no particular place.
-    let at = unsafe {
-        call(number::MMAP, [0, size as isize, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0])
-    };
+    let at =
+        unsafe { call(number::MMAP, [0, size as isize, READ_WRITE, PRIVATE_ANONYMOUS, -1, 0]) };
     if (-4095..0).contains(&at) { ptr::null_mut() } else { at as *mut u8 }
 }
 

@@ -104,7 +104,8 @@ mod tests {
     fn preloaded_folders_list_their_files_the_other_way_round() {
         let folder = tempfile::tempdir().expect("a folder");
         for number in 0..3000 {
-            std::fs::write(folder.path().join(format!("a-file-of-number-{number}")), "").expect("made");
+            std::fs::write(folder.path().join(format!("a-file-of-number-{number}")), "")
+                .expect("made");
         }
         let script = format!("ls -U '{}'", folder.path().display());
         let usual = said(&clock(0, None), &script);

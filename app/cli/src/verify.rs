@@ -122,7 +122,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(folder) = &arguments.diffoscope {
         diffoscope::write(&proof, &local.cas, folder, &ui)?;
     }
-    tell(arguments, &proof)?;
+    tell(arguments, std::slice::from_ref(&proof))?;
     Ok(ExitCode::from(proof.verdict.exit_code()))
 }
 
@@ -145,20 +145,25 @@ fn verify_at_service(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Failure::caller("a service verifies builds by their numbers", Some(hint.to_owned()))
     })?;
     let proofs = service::verify(build, arguments.json)?;
-    proofs.iter().try_for_each(|proof| tell(arguments, proof))?;
+    tell(arguments, &proofs)?;
     let code = proofs.iter().map(|proof| proof.verdict.exit_code()).max();
     Ok(code.map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
-fn tell(arguments: &Arguments, proof: &Proof) -> Result<(), Failure> {
-    let json = serde_json::to_string_pretty(proof).expect("types of our own always serialise");
+/// One proof is an object, several are a list.
+fn tell(arguments: &Arguments, proofs: &[Proof]) -> Result<(), Failure> {
+    let json = match proofs {
+        [one] => serde_json::to_string_pretty(one),
+        several => serde_json::to_string_pretty(several),
+    };
+    let json = json.expect("types of our own always serialise");
     if let Some(path) = &arguments.report {
         fs::write(path, format!("{json}\n"))
             .map_err(doing(format!("writing {}", path.display())))?;
     }
     match arguments.json {
         true => println!("{json}"),
-        false => shown::print(proof),
+        false => proofs.iter().for_each(shown::print),
     }
     Ok(())
 }

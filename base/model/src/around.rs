@@ -134,7 +134,10 @@ mod tests {
         assert_eq!(usual, Around::of(&Variations::default(), 2));
         for one in Variation::ALL {
             assert_ne!(Around::of(&Variations::of(&[one]), 2), usual, "{one}");
-            assert_ne!(Around::of(&Variations::of(&[one]), 1), Around::of(&Variations::default(), 1));
+            assert_ne!(
+                Around::of(&Variations::of(&[one]), 1),
+                Around::of(&Variations::default(), 1)
+            );
         }
     }
 

@@ -59,7 +59,10 @@ impl<R: Read> Cpio<R> {
 
     /// The next entry, wherever in the one before it the reader was; `None` behind the last.
     /// Reading from this gives the entry's bytes.
-    #[allow(clippy::should_implement_trait, reason = "an entry's bytes are read between two of them")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "an entry's bytes are read between two of them"
+    )]
     pub fn next(&mut self) -> Result<Option<CpioEntry>, CpioError> {
         self.skip(self.left)?;
         self.left = 0;

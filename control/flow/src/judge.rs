@@ -4,13 +4,11 @@
 use std::fs::File;
 
 use kiln_cas::CasError;
-use kiln_model::{
-    Fault, Faulty, JobId, JobState, LeaseKey, Report, UserId, Variations, Verdict,
-};
+use kiln_model::{Fault, Faulty, JobId, JobState, LeaseKey, Report, UserId, Variations, Verdict};
 use kiln_prove::{Outcome, Pair, ProveError, Prover, proof, surroundings};
 use kiln_store::{
     Artifact, JobRecord, NewBuild, NewJob, Owner, Spared, StoreError, Submitted, VerdictRecord,
-    WorkerState, Work,
+    Work, WorkerState,
 };
 use kiln_wire::record::Record;
 use kiln_wire::worker::ClaimedArtifact;
@@ -90,8 +88,7 @@ impl Flow {
             NewJob { settings, limits, is_background: true, priority: 0, waits_for: Vec::new() };
         // Nothing of it is published: it is there to be compared.
         let owner = Owner { project, submitter: by, is_scratch: true, hook: None };
-        let build =
-            NewBuild { title, source, jobs: vec![new], owner: Some(owner), origin: None };
+        let build = NewBuild { title, source, jobs: vec![new], owner: Some(owner), origin: None };
         let spared = self.spared(&first).await?;
         let made = self.store.submit_rebuild(&build, job, spared.as_ref(), self.now()).await?;
         for job in &made.jobs {

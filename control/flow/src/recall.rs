@@ -111,7 +111,17 @@ impl Flow {
         // Databases don't agree on the order of texts.
         artifacts.sort_by(|one, other| one.name.cmp(&other.name));
         let kiln = env!("CARGO_PKG_VERSION").to_owned();
-        Ok(Record { version: VERSION, kiln, title, source, settings, limits, lock, base, artifacts })
+        Ok(Record {
+            version: VERSION,
+            kiln,
+            title,
+            source,
+            settings,
+            limits,
+            lock,
+            base,
+            artifacts,
+        })
     }
 
     /// The job by which a job's packages were built: itself, or where it was promoted from.
@@ -143,8 +153,11 @@ impl Flow {
     /// the store; packages of the buildroot apart, which can be fetched.
     pub fn check_record(&self, record: &Record) -> Result<Recalled, RecallError> {
         let title = || record.title.clone();
-        let invalid =
-            |what: &str| RecallError::Invalid { title: title(), what: what.to_owned(), source: None };
+        let invalid = |what: &str| RecallError::Invalid {
+            title: title(),
+            what: what.to_owned(),
+            source: None,
+        };
         if record.version != VERSION {
             return Err(invalid(&format!("its version is {}, not {VERSION}", record.version)));
         }
@@ -176,8 +189,10 @@ impl Flow {
 
     fn recalled_lock(&self, record: &Record, digest: &Digest) -> Result<Lock, RecallError> {
         let title = || record.title.clone();
-        let invalid = |what: &str, source| {
-            RecallError::Invalid { title: title(), what: what.to_owned(), source }
+        let invalid = |what: &str, source| RecallError::Invalid {
+            title: title(),
+            what: what.to_owned(),
+            source,
         };
         if !self.cas.has(digest) {
             let what = "the lock".to_owned();

@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn only_what_describes_a_package_may_differ_in_an_equivalent_one() {
-        let of = |layers: &[Layer]| Differences { layers: layers.to_vec(), ..Differences::default() };
+        let of =
+            |layers: &[Layer]| Differences { layers: layers.to_vec(), ..Differences::default() };
         assert_eq!(state_of(&of(&[Layer::Header, Layer::Compression])), Match::Equivalent);
         assert_eq!(state_of(&of(&[Layer::Header, Layer::Metadata])), Match::Differs);
         assert_eq!(state_of(&of(&[])), Match::Differs, "nothing is known of it");

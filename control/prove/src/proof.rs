@@ -1,8 +1,6 @@
 //! From what came of a rebuild to the proof that is kept of it.
 
-use kiln_model::{
-    Around, Comparison, Digest, PROOF_VERSION, Proof, Report, Variations, Verdict,
-};
+use kiln_model::{Around, Comparison, Digest, PROOF_VERSION, Proof, Report, Variations, Verdict};
 use kiln_wire::examiner::{Known, Surroundings};
 use kiln_wire::record::Record;
 

@@ -202,9 +202,14 @@ fn of_builds() -> Vec<Route> {
         get("/api/v1/jobs/{job}/lock", READER, jobs::lock, "The lock of a job")
             .about(About::Job)
             .answers("application/json"),
-        post("/api/v1/jobs/{job}/verify", PACKAGER, verdicts::verify, "Build a job again, to compare")
-            .about(About::Job)
-            .gives::<api::Verification>(),
+        post(
+            "/api/v1/jobs/{job}/verify",
+            PACKAGER,
+            verdicts::verify,
+            "Build a job again, to compare",
+        )
+        .about(About::Job)
+        .gives::<api::Verification>(),
         get("/api/v1/jobs/{job}/verdicts", READER, verdicts::list, "The rebuilds of a job")
             .about(About::Job)
             .gives::<Vec<api::Verification>>(),

@@ -48,7 +48,7 @@ enum Backend {
 }
 
 /// The schema, step by step. What has been released is never changed.
-pub(crate) const MIGRATIONS: [(i64, &str, &str); 7] = [
+pub(crate) const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "builds", include_str!("../migrations/0001_builds.sql")),
     (2, "service", include_str!("../migrations/0002_service.sql")),
     (3, "keep", include_str!("../migrations/0003_keep.sql")),

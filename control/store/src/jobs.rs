@@ -196,7 +196,9 @@ impl Store {
         let found = |row: &AnyRow| {
             let job = JobId(row.get("job"));
             let digest = row.get::<&str, _>("digest").parse();
-            digest.map(|digest| (job, digest)).map_err(|_| StoreError::Record { job, field: "artifact" })
+            digest
+                .map(|digest| (job, digest))
+                .map_err(|_| StoreError::Record { job, field: "artifact" })
         };
         rows.iter().map(found).collect()
     }

@@ -60,7 +60,9 @@ fn members(archive: &[u8]) -> Vec<Member<'_>> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let Ok(size) = text(field(48, 10)).parse::<usize>() else { break };
         let from = at + HEAD;
-        let Some(bytes) = from.checked_add(size).and_then(|to| archive.get(from..to)) else { break };
+        let Some(bytes) = from.checked_add(size).and_then(|to| archive.get(from..to)) else {
+            break;
+        };
         at = from + size + size % 2;
         let name = text(field(0, 16));
         if name == "//" {

@@ -61,7 +61,8 @@ fn sections<'a>(elf: &Elf<'_>, bytes: &'a [u8]) -> BTreeMap<String, &'a [u8]> {
         else {
             continue;
         };
-        let range = usize::try_from(header.sh_offset).ok().zip(usize::try_from(header.sh_size).ok());
+        let range =
+            usize::try_from(header.sh_offset).ok().zip(usize::try_from(header.sh_size).ok());
         let content = range
             .and_then(|(from, size)| bytes.get(from..from.checked_add(size)?))
             .unwrap_or_default();

@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn the_time_of_the_source_is_told() {
         let made = |time: u32| {
-            [&b"\xa7\x0d\r\n"[..], &[0; 4], &time.to_le_bytes(), &7_u32.to_le_bytes(), b"code"].concat()
+            [&b"\xa7\x0d\r\n"[..], &[0; 4], &time.to_le_bytes(), &7_u32.to_le_bytes(), b"code"]
+                .concat()
         };
         let found = found("/x.pyc", &made(1_700_000_000), &made(1_734_560_000));
         let [one] = &found.found[..] else { panic!("{:?}", found.found) };

@@ -65,7 +65,10 @@ fn an_examiner_that_is_not_confined_says_so_and_ends() {
     for barrier in ["calls", "memory"] {
         let (socket, mut child) = start(&["--without", barrier]);
         let answer = receive(&socket);
-        assert!(matches!(answer, Some(Answer::Failed(Failure::System(_)))), "{barrier}: {answer:?}");
+        assert!(
+            matches!(answer, Some(Answer::Failed(Failure::System(_)))),
+            "{barrier}: {answer:?}"
+        );
         assert_eq!(child.wait().expect("ended").code(), Some(70));
     }
 }

@@ -47,7 +47,8 @@ fn compared(
 #[test]
 fn what_ends_an_examiner_is_told_and_the_next_pair_is_looked_at() {
     let honest = package(b"one line\n");
-    let original = [("a.rpm", honest.clone()), ("b.rpm", honest.clone()), ("c.rpm", honest.clone())];
+    let original =
+        [("a.rpm", honest.clone()), ("b.rpm", honest.clone()), ("c.rpm", honest.clone())];
     let rebuilt = [("a.rpm", bomb(&honest)), ("b.rpm", package(b"two lines\n")), ("c.rpm", honest)];
     let found = compared(Spawn(&["--cpu", "1"]), &original, &rebuilt).expect("compared");
     assert_eq!(found.verdict, Verdict::Diverged);

@@ -134,7 +134,9 @@ fn write(path: &Path, about: &Metadata, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::options().write(true).open(path)?;
     file.write_all(bytes)?;
     file.set_len(bytes.len() as u64)?;
-    file.set_times(FileTimes::new().set_accessed(about.accessed()?).set_modified(about.modified()?))?;
+    file.set_times(
+        FileTimes::new().set_accessed(about.accessed()?).set_modified(about.modified()?),
+    )?;
     if mode & OWNER_WRITES == 0 {
         fs::set_permissions(path, Permissions::from_mode(mode))?;
     }

@@ -8,8 +8,8 @@ use kiln_parse::rpmfile::{Facts, HeadCap};
 use kiln_parse::rpmhead::Head;
 use kiln_parse::target::Origin;
 use kiln_parse::{
-    buildlog, compression, filelists, lock, metalink, mirrorlist, mock_config, mock_lock, modules,
-    need, place, primary, repomd, target,
+    buildlog, compression, cpio, filelists, lock, metalink, mirrorlist, mock_config, mock_lock,
+    modules, need, place, primary, repomd, target,
 };
 use kiln_repo::{Keyring, Record};
 use kiln_wire::{frame, solver, worker};
@@ -36,7 +36,7 @@ fn as_text(bytes: &[u8], parse: impl FnOnce(&str)) {
 
 /// Every parser that reads what strangers wrote.
 pub fn all() -> Vec<Target> {
-    [packages(), metadata(), configuration(), messages(), crate::evidence::all()]
+    [packages(), builds(), metadata(), configuration(), messages(), crate::evidence::all()]
         .into_iter()
         .flatten()
         .collect()
@@ -85,6 +85,56 @@ fn packages() -> Vec<Target> {
                 let _ = kiln_repo::fingerprints(bytes);
                 let keys = Keyring::default();
                 let _ = keys.verify(bytes, b"content", 1_700_000_000);
+            },
+        },
+    ]
+}
+
+/// What builds made, taken apart.
+fn builds() -> Vec<Target> {
+    vec![
+        Target {
+            name: "cpio",
+            seeds: |_| {
+                let entry = |name: &str, size: u32| {
+                    let zeros = "00000000".repeat(4);
+                    let length = name.len() + 1;
+                    format!(
+                        "070701{zeros}{zeros}00000000{size:08x}{zeros}{length:08x}00000000{name}\0"
+                    )
+                };
+                texts(&[&format!("{}clay{}", entry("./clay", 4), entry("TRAILER!!!", 0))])
+            },
+            parse: |bytes| {
+                let mut archive = cpio::Cpio::new(bytes);
+                while let Ok(Some(_)) = archive.next() {
+                    if std::io::copy(&mut archive, &mut std::io::sink()).is_err() {
+                        return;
+                    }
+                }
+            },
+        },
+        Target {
+            name: "examiner-contents",
+            seeds: |seeds| {
+                let ar =
+                    "!<arch>\na.o/            0           0     0     644     4         `\nclay";
+                let pyc = "\u{27}\r\r\n0000000000000000code";
+                let mut all = texts(&[ar, pyc, "one line\nand 2026-11-30\n"]);
+                all.extend(seeds.packages.iter().map(|package| {
+                    // The payload, which is packed.
+                    package[package.len() / 2..].to_vec()
+                }));
+                all.push(std::fs::read("/proc/self/exe").unwrap_or_default());
+                all.iter_mut().for_each(|one| one.truncate(1 << 16));
+                all
+            },
+            parse: |bytes| {
+                let (one, other) = bytes.split_at(bytes.len() / 2);
+                for name in ["/x", "/x.pyc"] {
+                    let _ = kiln_examiner::differing(name, bytes, one);
+                    let _ = kiln_examiner::differing(name, one, other);
+                }
             },
         },
     ]

@@ -64,7 +64,10 @@ pub fn run(place: &Place) -> Result<bool> {
             vec![row.name.clone(), row.found.join(", "), row.causes.join(", "), fine]
         })
         .collect();
-    table(&["offender", "what makes the difference", "causes by evidence", "rightly named"], &shown);
+    table(
+        &["offender", "what makes the difference", "causes by evidence", "rightly named"],
+        &shown,
+    );
     write("offenders", &rows)?;
     Ok(rows.iter().all(|row| row.wrong.is_empty()))
 }
@@ -98,7 +101,12 @@ pub fn look(place: &Place, offender: &Offender) -> Result<()> {
     let varied = match offender.culprit {
         None => usual,
         Some(culprit) => {
-            ensure!(usual.is_reproduced(), "{}: {} with all as it was", offender.name, usual.verdict);
+            ensure!(
+                usual.is_reproduced(),
+                "{}: {} with all as it was",
+                offender.name,
+                usual.verdict
+            );
             kiln.verify(&results, &["--vary", culprit])?.0
         }
     };
@@ -109,13 +117,69 @@ pub fn look(place: &Place, offender: &Offender) -> Result<()> {
     Ok(())
 }
 
+/// The package whose archives hold times and owners: the same each time, and without kiln's normalising
+/// not.
+pub fn look_at_archives(place: &Place) -> Result<()> {
+    for (is_raw, verdict) in [(false, "reproduced"), (true, "diverged")] {
+        let (kiln, results) = built_as(place, "archives", is_raw)?;
+        let proof = kiln.verify(&results, &["--vary", "clock", "--vary", "user"])?.0;
+        ensure!(proof.verdict == verdict, "raw: {is_raw}: {} {:?}", proof.verdict, proof.files());
+    }
+    Ok(())
+}
+
+/// What kiln's macros keep the same: without each of them, a rebuild under another clock and host name
+/// shows what it is for.
+pub fn look_at_macros(place: &Place) -> Result<()> {
+    for (name, body, shows) in [
+        ("use_source_date_epoch_as_buildtime", "0", "\"buildtime\""),
+        ("_buildhost", "%(uname -n)-x", "\"buildhost\""),
+        ("build_mtime_policy", "%{nil}", "\"mtime\""),
+    ] {
+        let define = vec![(name.to_owned(), body.to_owned())];
+        let how = How { define, ..How::default() };
+        let (kiln, results) = built_how(place, "archives", &how)?;
+        // Files get the kernel's times, which nothing shifts: another second has to begin.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        let proof = kiln.verify(&results, &["--vary", "clock", "--vary", "host-name"])?.0;
+        let said = proof.comparison.as_ref().map(ToString::to_string).unwrap_or_default();
+        ensure!(!proof.is_reproduced(), "it makes no difference whether {name} is set");
+        ensure!(said.contains(shows), "{name}: {said}");
+    }
+    Ok(())
+}
+
+/// A package that was signed since, or whose signatures were taken off, is still the one that was built.
+pub fn look_at_another_signature(place: &Place) -> Result<()> {
+    let (kiln, results) = built_as(place, "host", false)?;
+    let name = "offender-host-1-1.noarch.rpm";
+    let mut package = rpm::Package::open(results.join(name))?;
+    package.clear_signatures()?;
+    let other = place.ground.own_folder("signed")?.join("renamed.rpm");
+    package.write_file(place.ground.path().join("signed/renamed.rpm"))?;
+    ensure!(fs::read(&other)? != fs::read(results.join(name))?, "it has other bytes");
+    let proof = kiln.verify(&other, &[])?.0;
+    ensure!(proof.is_reproduced(), "{}", proof.verdict);
+    Ok(())
+}
+
 fn built<'a>(place: &'a Place, offender: &Offender) -> Result<(Kiln<'a>, PathBuf)> {
-    let name = format!("{}.spec", offender.name);
+    built_as(place, offender.name, false)
+}
+
+fn built_as<'a>(place: &'a Place, offender: &str, is_raw: bool) -> Result<(Kiln<'a>, PathBuf)> {
+    built_how(place, offender, &How { is_raw, ..How::default() })
+}
+
+fn built_how<'a>(place: &'a Place, offender: &str, how: &How) -> Result<(Kiln<'a>, PathBuf)> {
+    let name = format!("{offender}.spec");
     let path = own_folder().join("offenders").join(&name);
     let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    let source = place.stage(&format!("offender-{}", offender.name), &[(name, bytes)])?;
+    let source = place.stage(&format!("offender-{offender}"), &[(name, bytes)])?;
     let kiln = place.kiln();
-    let outcome = kiln.build(&source, &format!("offender-{}", offender.name), &How::default())?;
-    ensure!(outcome.is_built(), "{}: {}", offender.name, outcome.trouble());
+    let defined: Vec<&str> = how.define.iter().map(|(name, _)| name.as_str()).collect();
+    let results = format!("offender-{offender}-{}-{}", how.is_raw, defined.join("-"));
+    let outcome = kiln.build(&source, &results, how)?;
+    ensure!(outcome.is_built(), "{offender}: {}", outcome.trouble());
     Ok((kiln, outcome.folder))
 }

@@ -83,7 +83,14 @@ pub fn run(place: &Place, names: &[String], at_once: usize, mode: Mode) -> Resul
         })
         .collect();
     let heads = [
-        "package", "verdict", "culprits", "causes", "first file", "build s", "verify s", "rebuilds",
+        "package",
+        "verdict",
+        "culprits",
+        "causes",
+        "first file",
+        "build s",
+        "verify s",
+        "rebuilds",
         "bytes",
     ];
     table(&heads, &shown);

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use kiln_kit::Ground;
-use kiln_packages::place::{Place, own_folder};
 use kiln_packages::offenders::{self, OFFENDERS};
+use kiln_packages::place::{Place, own_folder};
 use kiln_packages::{build, no_root, together, twice};
 
 fn place() -> Option<Place> {
@@ -51,6 +51,24 @@ fn nothing_of_a_build_has_root_or_capabilities_on_the_host() -> Result<()> {
 fn packages_known_not_to_be_the_same_are_found_and_rightly_named() -> Result<()> {
     let Some(place) = place() else { return Ok(()) };
     OFFENDERS.iter().try_for_each(|offender| offenders::look(&place, offender))
+}
+
+#[test]
+fn what_programs_write_of_time_and_owner_is_taken_out_and_shows_where_it_is_not() -> Result<()> {
+    let Some(place) = place() else { return Ok(()) };
+    offenders::look_at_archives(&place)
+}
+
+#[test]
+fn each_macro_that_keeps_builds_the_same_is_missed_where_it_is_not() -> Result<()> {
+    let Some(place) = place() else { return Ok(()) };
+    offenders::look_at_macros(&place)
+}
+
+#[test]
+fn a_package_with_another_signature_is_the_one_that_was_built() -> Result<()> {
+    let Some(place) = place() else { return Ok(()) };
+    offenders::look_at_another_signature(&place)
 }
 
 /// The proof that the test of builds at once could fail: without jails, the second one does.

@@ -302,8 +302,13 @@ impl Attempt<'_> {
         self.stage(Stage::Materialise, |attempt| {
             let (cost, made) = (Cost::default(), Vec::new());
             let only_for = attempt.jails.around.is_uncached.then_some(key);
-            let mut materialiser =
-                Materialiser { jails: &attempt.jails, layers: attempt.layers, cost, only_for, made };
+            let mut materialiser = Materialiser {
+                jails: &attempt.jails,
+                layers: attempt.layers,
+                cost,
+                only_for,
+                made,
+            };
             let root = materialiser.root(lock, base);
             let Materialiser { cost, made, .. } = materialiser;
             attempt.made.extend(made);

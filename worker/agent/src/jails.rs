@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use kiln_cas::{Cas, Inserter};
 use kiln_jail::{
-    BUILD_ID, BuildUser, Cancel, Collect, End, Event, Launcher, Mount, Outcome, Plan, Run, Step, StepEnded, StepExit,
+    BUILD_ID, BuildUser, Cancel, Collect, End, Event, Launcher, Mount, Outcome, Plan, Run, Step,
+    StepEnded, StepExit,
 };
 use kiln_model::{Around, Fault, LeaseKey, Limits, Outlets};
 use kiln_wire::worker::ClaimedArtifact;

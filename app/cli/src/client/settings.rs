@@ -75,7 +75,8 @@ fn macro_of(text: &str) -> Result<(String, String), String> {
 impl SettingsArguments {
     /// Whether none of them is named.
     pub(super) fn is_nothing(&self) -> bool {
-        let Self { settings, profile, priority, keep_snapshots, keep_days, gzip, verify, .. } = self;
+        let Self { settings, profile, priority, keep_snapshots, keep_days, gzip, verify, .. } =
+            self;
         let lists = [&self.drop_macro, &self.with, &self.without, &self.drop_condition];
         let names = [&self.may_replace, &self.may_not_replace];
         settings.is_none()

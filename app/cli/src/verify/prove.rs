@@ -4,9 +4,7 @@
 use std::fs::File;
 
 use kiln_flow::{RecallError, submission_of, target_of};
-use kiln_model::{
-    JobState, LeaseKey, Proof, Report, Variation, Variations, Verdict,
-};
+use kiln_model::{JobState, LeaseKey, Proof, Report, Variation, Variations, Verdict};
 use kiln_prove::{Outcome, Pair, Prover, surroundings};
 use kiln_store::{Artifact, JobRecord};
 use kiln_wire::worker::ClaimedArtifact;

@@ -14,7 +14,10 @@ pub(crate) fn verify(build: i64, is_quiet: bool) -> Result<Vec<Proof>, Failure> 
     let build: Build = client.get(&format!("/api/v1/builds/{build}"))?;
     let built: Vec<_> = build.jobs.iter().filter(|job| job.state == "built").collect();
     if built.is_empty() {
-        let hint = format!("'kiln builds' shows where its jobs stand: {}/builds/{}", client.server, build.id);
+        let hint = format!(
+            "'kiln builds' shows where its jobs stand: {}/builds/{}",
+            client.server, build.id
+        );
         return Err(Failure::caller(format!("build {} was not built", build.id), Some(hint)));
     }
     let mut asked = Vec::new();

@@ -52,10 +52,11 @@ fn of_path(local: &Local, path: &Path) -> Result<JobId, Failure> {
     if about.is_dir() {
         return of_results(local, path);
     }
-    of_package(local, path)?.ok_or_else(|| unknown(path))
+    of_package(local, path)?.first().copied().ok_or_else(|| unknown(path))
 }
 
-/// Any package of a folder of results does: they are of one build.
+/// The job that made every package of a folder of results: another one may have made some of them with
+/// the same bytes, the source package above all.
 fn of_results(local: &Local, folder: &Path) -> Result<JobId, Failure> {
     let entries = fs::read_dir(folder).map_err(|error| unreadable(folder, &error.to_string()))?;
     let mut packages: Vec<_> = entries
@@ -64,44 +65,48 @@ fn of_results(local: &Local, folder: &Path) -> Result<JobId, Failure> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "rpm"))
         .collect();
     packages.sort();
+    let mut jobs: Option<Vec<JobId>> = None;
     for package in &packages {
-        if let Some(job) = of_package(local, package)? {
-            return Ok(job);
-        }
+        let of_this = of_package(local, package)?;
+        jobs = Some(match jobs {
+            None => of_this,
+            Some(jobs) => jobs.into_iter().filter(|job| of_this.contains(job)).collect(),
+        });
     }
-    match packages.is_empty() {
-        true => Err(unreadable(folder, "there is no .rpm in it")),
-        false => Err(unknown(folder)),
+    match jobs.as_deref() {
+        None => Err(unreadable(folder, "there is no .rpm in it")),
+        Some([]) => Err(unknown(folder)),
+        Some([newest, ..]) => Ok(*newest),
     }
 }
 
-/// The first job that made a package of these bytes, or, where it was signed since, one with the
+/// The jobs that made a package of these bytes, the newest first; or, where it was signed since, of the
 /// same header and payload: the signature header is no part of what was built.
-fn of_package(local: &Local, path: &Path) -> Result<Option<JobId>, Failure> {
+fn of_package(local: &Local, path: &Path) -> Result<Vec<JobId>, Failure> {
     let wrong = |error: &dyn std::fmt::Display| unreadable(path, &error.to_string());
     let mut file = File::open(path).map_err(|error| wrong(&error))?;
     let facts = Facts::read(&mut file, HeadCap::BINARY).map_err(|error| wrong(&error))?;
     let name = facts.nevra.file_name();
     let mut candidates = Vec::new();
-    // The oldest first, and no rebuild: that one is not what was published or handed on.
-    for (job, made) in local.wait(local.flow.store().jobs_that_made(&name))?.into_iter().rev() {
+    // No rebuild: that one is not what was published or handed on.
+    for (job, made) in local.wait(local.flow.store().jobs_that_made(&name))? {
         let settings = local.wait(local.flow.store().job(job))?.settings;
         if settings.variations.is_none() && settings.base.is_none() {
             candidates.push((job, made));
         }
     }
     let digest = digest_from(&mut file, 0).map_err(|error| wrong(&error))?;
-    if let Some((job, _)) = candidates.iter().find(|(_, made)| *made == digest) {
-        return Ok(Some(*job));
+    let same: Vec<JobId> =
+        candidates.iter().filter(|(_, made)| *made == digest).map(|(job, _)| *job).collect();
+    if !same.is_empty() {
+        return Ok(same);
     }
     let unsigned = without_signature(&mut file).map_err(|error| wrong(&error))?;
-    for (job, made) in candidates {
-        let Ok(mut made) = File::open(local.cas.path(&made)) else { continue };
-        if without_signature(&mut made).is_ok_and(|made| made == unsigned) {
-            return Ok(Some(job));
-        }
-    }
-    Ok(None)
+    let is_signed = |made: &Digest| {
+        let made = File::open(local.cas.path(made)).map(|mut made| without_signature(&mut made));
+        made.is_ok_and(|made| made.is_ok_and(|made| made == unsigned))
+    };
+    Ok(candidates.iter().filter(|(_, made)| is_signed(made)).map(|(job, _)| *job).collect())
 }
 
 /// The digest of the main header and all behind it.

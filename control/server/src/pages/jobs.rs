@@ -77,9 +77,10 @@ impl Shown {
             differing.push(format!("{} {how}", one.name));
             let found = one.differences.iter().flat_map(|found| &found.causes);
             causes.extend(found.map(|cause| {
-                let shown = cause.evidence.first().map(|one| {
-                    format!("{}: {} | {}", one.place, one.original, one.rebuilt)
-                });
+                let shown = cause
+                    .evidence
+                    .first()
+                    .map(|one| format!("{}: {} | {}", one.place, one.original, one.rebuilt));
                 (cause.kind.name().to_owned(), shown.unwrap_or_default())
             }));
         }

@@ -9,3 +9,4 @@ mod kit;
 mod log;
 mod queue;
 mod uploads;
+mod verdicts;

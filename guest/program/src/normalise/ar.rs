@@ -23,7 +23,8 @@ pub(super) fn normalise(bytes: &mut [u8], _epoch: u64) {
             field.fill(b' ');
             field[..value.len()].copy_from_slice(value.as_bytes());
         }
-        let size = std::str::from_utf8(&head[48..58]).ok().and_then(|text| text.trim().parse().ok());
+        let size =
+            std::str::from_utf8(&head[48..58]).ok().and_then(|text| text.trim().parse().ok());
         let Some(next) = size.and_then(|size: usize| at.checked_add(HEAD + size + size % 2)) else {
             return;
         };

@@ -24,8 +24,7 @@ fn try_normalise(bytes: &mut [u8], epoch: u64) -> Option<()> {
         entry(bytes, at, 12, at + 46 + name, extra, epoch)?;
         let inner = bytes.get(local..local.checked_add(30)?)?;
         if &inner[..4] == b"PK\x03\x04" {
-            let (name, extra) =
-                (number(&inner[26..28]) as usize, number(&inner[28..30]) as usize);
+            let (name, extra) = (number(&inner[26..28]) as usize, number(&inner[28..30]) as usize);
             entry(bytes, local, 10, local + 30 + name, extra, epoch)?;
         }
         at += 46 + name + extra + comment;

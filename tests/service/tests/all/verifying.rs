@@ -63,7 +63,10 @@ fn what_is_built_is_built_again_and_judged_where_a_project_wants_it() -> Result<
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
     ensure!(proof["verdict"] == "diverged" && output.status.code() == Some(1), "{proof}");
     let text = proof.to_string();
-    ensure!(text.contains("\"kind\":\"random\"") && text.contains("/usr/share/kt-seed/seed"), "{text}");
+    ensure!(
+        text.contains("\"kind\":\"random\"") && text.contains("/usr/share/kt-seed/seed"),
+        "{text}"
+    );
     let page = service.text(&format!("/jobs/{}", job["id"]), token)?;
     ensure!(page.contains("something drawn at random"), "{page}");
     // What is asked wrongly.
