@@ -135,7 +135,7 @@ impl<'a> Prove<'a> {
         if job.state != JobState::Built {
             return self.failed(job);
         }
-        let artifacts = self.local.record(job.id)?.artifacts;
+        let artifacts = self.local.record(&job)?.artifacts;
         let rebuilt: Vec<ClaimedArtifact> = artifacts.into_iter().map(claimed).collect();
         let around = surroundings(record, variations);
         let logs = self.subject.attempt.and_then(|first| self.logs(first, key));

@@ -178,9 +178,9 @@ async fn a_rebuilds_verdict_is_signed_logged_and_counted() {
     let verified = provenance(&scene, job).await;
     let asked = scene.app.flow.verify(job, scene.users["pat"]).await.expect("asked for");
     let rebuild = asked.jobs[0];
-    let key = scene.lease(rebuild).await;
+    let lease = scene.lease(rebuild).await;
     let buildroot = ["bash-5-1.x86_64", "gcc-14-1.x86_64", "make-4-1.x86_64"];
-    scene.built(key, "pot", "1", &buildroot).await;
+    scene.built(lease, "pot", "1", &buildroot).await;
     let report = scene.app.flow.cas().insert_bytes(b"a report").expect("stored");
     scene.store().judge(rebuild, Verdict::Reproduced, report, 1).await.expect("judged");
     let before = scene.store().log_size().await.expect("measured");
