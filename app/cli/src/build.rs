@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         _ => Verbosity::Stages,
     };
     let ui = Ui::new(verbosity);
-    let local = Local::open(&folders, Some(&plan.target), Arc::clone(&ui))?;
+    let local = Local::open(&folders, Some(&plan.target), plan.isolation(), Arc::clone(&ui))?;
     let given: Vec<Given> = arguments
         .sources
         .iter()

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{Digest, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage, TargetName};
+use kiln_model::{Digest, Isolation, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage, TargetName};
 use serde::{Deserialize, Serialize};
 
 /// The version of these messages.
@@ -153,6 +153,9 @@ pub struct Settings {
     /// first time on, `%dist` ends in `.r` and this number, whoever defines it.
     #[serde(default, skip_serializing_if = "is_first")]
     pub rebuild: u32,
+    /// What stands between the build and its host.
+    #[serde(default, skip_serializing_if = "Isolation::is_default")]
+    pub isolation: Isolation,
 }
 
 /// Whether a release is built for the first time.
@@ -276,6 +279,9 @@ pub struct LeaseRequest {
     pub version: String,
     /// How many attempts it runs at once.
     pub slots: u32,
+    /// The strongest isolation that it offers.
+    #[serde(default, skip_serializing_if = "Isolation::is_default")]
+    pub isolation: Isolation,
 }
 
 /// What there is to do.

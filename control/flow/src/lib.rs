@@ -4,6 +4,7 @@
 //! here: HTTP, terminals, and what a worker does with a lease.
 
 mod accept;
+mod bounds;
 mod events;
 mod explain;
 mod fetched;
@@ -20,6 +21,7 @@ mod share;
 mod sweep;
 
 pub use accept::AcceptError;
+pub use bounds::Bounds;
 pub use events::{Event, Events, Listener};
 pub use life::{Flow, FlowError, FlowSettings, GivenLockError, Own, Submission};
 pub use line::Line;

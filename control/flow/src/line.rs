@@ -171,7 +171,7 @@ fn medians<K: Ord>(all: BTreeMap<K, Vec<i64>>) -> BTreeMap<K, i64> {
 
 #[cfg(test)]
 mod tests {
-    use kiln_model::{BuildId, Digest, Epoch, JobState, Limits};
+    use kiln_model::{BuildId, Digest, Epoch, Isolation, JobState, Limits};
     use kiln_wire::worker::{Settings, Source, SourceFile};
 
     use super::*;
@@ -188,6 +188,7 @@ mod tests {
             lock: None,
             pins: Vec::new(),
             rebuild: 0,
+            isolation: Isolation::default(),
         };
         let file = SourceFile { name: "x".to_owned(), digest: Digest::of(b""), size: 0 };
         JobRecord {

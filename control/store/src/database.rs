@@ -48,13 +48,14 @@ enum Backend {
 }
 
 /// The schema, step by step. What has been released is never changed.
-pub(crate) const MIGRATIONS: [(i64, &str, &str); 6] = [
+pub(crate) const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "builds", include_str!("../migrations/0001_builds.sql")),
     (2, "service", include_str!("../migrations/0002_service.sql")),
     (3, "keep", include_str!("../migrations/0003_keep.sql")),
     (10, "doors", include_str!("../migrations/0010_doors.sql")),
     (20, "operate", include_str!("../migrations/0020_operate.sql")),
     (50, "uploads", include_str!("../migrations/0050_uploads.sql")),
+    (64, "isolation", include_str!("../migrations/0064_isolation.sql")),
 ];
 
 /// The last step.

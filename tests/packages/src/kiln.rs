@@ -30,6 +30,8 @@ pub struct How {
     pub hostname: Option<String>,
     /// What the caller's environment holds besides.
     pub env: Vec<(String, String)>,
+    /// What stands between the build and the host; kiln's own choice where there is none.
+    pub isolation: Option<&'static str>,
 }
 
 /// `result.json`, as far as it is looked at.
@@ -152,6 +154,9 @@ impl<'a> Kiln<'a> {
         if let Some(jobs) = how.jobs {
             command.arg(format!("--jobs={jobs}"));
         }
+        if let Some(isolation) = how.isolation {
+            command.args(["--isolation", isolation]);
+        }
         for (name, body) in &how.define {
             command.arg("--define").arg(format!("{name} {body}"));
         }
@@ -179,6 +184,13 @@ impl<'a> Kiln<'a> {
         Ok(())
     }
 
+    /// Runs another verb for the target, to its end.
+    pub fn run(&self, words: &[&str]) -> Result<Output> {
+        let mut command = self.command(&How::default())?;
+        command.args(words).arg("--target").arg(&self.place.trial.target);
+        command.stdin(Stdio::null()).output().context("running kiln")
+    }
+
     fn command(&self, how: &How) -> Result<Command> {
         let ground = &self.place.ground;
         let mut command = match (&how.hostname, ground.user()) {
@@ -199,6 +211,9 @@ impl<'a> Kiln<'a> {
             _ => ground.command(&self.place.program),
         };
         command.env("KILN_DIR", &self.folder);
+        if let Some(kernel) = std::env::var_os("KILN_GUEST_KERNEL") {
+            command.env("KILN_GUEST_KERNEL", kernel);
+        }
         command.envs(how.env.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }

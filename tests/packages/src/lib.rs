@@ -7,6 +7,7 @@
 //! | [`twice`] | each comes out the same, byte for byte, whatever surrounds its build |
 //! | [`hints`] | a build that lacks a requirement is told which |
 //! | [`together`] | builds at the same time see nothing of each other |
+//! | [`machine`] | attacks are held off; a build in a machine comes out as in a jail |
 //! | [`no_root`] | nothing of a build has root or a capability on the host |
 //!
 //! Zone: tests. It knows kiln by its command line alone, and links none of its crates.
@@ -17,6 +18,7 @@ pub mod build;
 pub mod cases;
 pub mod hints;
 pub mod kiln;
+pub mod machine;
 pub mod no_root;
 pub mod place;
 pub mod report;

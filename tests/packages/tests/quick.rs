@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use kiln_kit::Ground;
 use kiln_packages::place::{Place, own_folder};
-use kiln_packages::{build, no_root, together, twice};
+use kiln_packages::{build, machine, no_root, together, twice};
 
 fn place() -> Option<Place> {
     Place::or_skip(None).expect("a place to build in")
@@ -43,6 +43,23 @@ fn two_builds_at_once_see_nothing_of_each_other() -> Result<()> {
 fn nothing_of_a_build_has_root_or_capabilities_on_the_host() -> Result<()> {
     let Some(place) = place() else { return Ok(()) };
     ensure!(no_root::run(&place)?, "something has");
+    Ok(())
+}
+
+#[test]
+fn packages_that_attack_are_held_off_and_get_through_weakened_jails() -> Result<()> {
+    let Some(place) = place() else { return Ok(()) };
+    machine::attacks(&place)
+}
+
+#[test]
+#[ignore = "emulated machines take their time: 'make test-all'"]
+fn a_build_in_a_machine_gives_the_same_bytes() -> Result<()> {
+    let Some(place) = place() else { return Ok(()) };
+    match machine::lack(&place)? {
+        Some(lack) => kiln_kit::skip(&lack),
+        None => machine::same(&place, "hello")?,
+    }
     Ok(())
 }
 

@@ -270,6 +270,8 @@ pub(crate) const PACKAGES: &str = "/kiln-packages";
 mod tests {
     use std::collections::BTreeMap;
 
+    use kiln_model::Isolation;
+
     use super::*;
 
     fn settings() -> Settings {
@@ -284,6 +286,7 @@ mod tests {
             lock: None,
             pins: Vec::new(),
             rebuild: 0,
+            isolation: Isolation::default(),
         }
     }
 

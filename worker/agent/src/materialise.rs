@@ -96,6 +96,21 @@ impl Materialiser<'_> {
         Ok(Root { layers, toolbox: toolbox.key, packages: wanted })
     }
 
+    /// The name of a layer. One that was made in a weakened jail is another one: nobody but the
+    /// contest may find it.
+    fn key(
+        &self,
+        kind: &str,
+        toolbox: Option<Digest>,
+        below: Option<Digest>,
+        packages: &[&LockedPackage],
+    ) -> Digest {
+        match self.jails.without {
+            [] => layer_key(kind, toolbox, below, packages),
+            without => layer_key(&format!("{kind} without {without:?}"), toolbox, below, packages),
+        }
+    }
+
     /// A layer that is in use already, once more.
     fn again(&self, key: Digest) -> Result<Layer, AttemptError> {
         match self.layers.find(key)? {
@@ -107,7 +122,7 @@ impl Materialiser<'_> {
     /// The target's rpm with what it needs, unpacked and not installed.
     fn toolbox(&mut self, lock: &Lock) -> Result<Layer, AttemptError> {
         let packages: Vec<&LockedPackage> = lock.toolbox.iter().collect();
-        let key = layer_key("toolbox", None, None, &packages);
+        let key = self.key("toolbox", None, None, &packages);
         let making = match self.layers.find(key)? {
             Found::There(layer) => {
                 self.cost.found += 1;
@@ -141,7 +156,7 @@ impl Materialiser<'_> {
         below: Option<Digest>,
         added: &[&LockedPackage],
     ) -> Result<Layer, AttemptError> {
-        let key = layer_key("packages", Some(toolbox.key), below, added);
+        let key = self.key("packages", Some(toolbox.key), below, added);
         let making = match self.layers.find(key)? {
             Found::There(layer) => {
                 self.cost.found += 1;

@@ -63,6 +63,7 @@ pub(crate) fn build((project, submitter): (ProjectId, UserId)) -> NewBuild {
         lock: None,
         pins: Vec::new(),
         rebuild: 0,
+        isolation: kiln_model::Isolation::default(),
     };
     let file = SourceFile { name: "x.src.rpm".into(), digest: Digest::of(b"x"), size: 1 };
     let job = NewJob {
