@@ -57,6 +57,7 @@ fn serve(channel: &mut File) -> Result<(), MachineError> {
     fs::create_dir(INPUTS).map_err(doing("making a folder"))?;
     begin.inputs.iter().try_for_each(|input| take(channel, input))?;
     prepare(&begin.plan).map_err(doing("making the jail's folders"))?;
+    say(channel, &FromMachine::Began)?;
     run(channel, &begin.plan)
 }
 

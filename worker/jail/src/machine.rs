@@ -47,6 +47,12 @@ use talk::{Said, Talk};
 /// How long a machine may take from its start to its first word.
 const START: Duration = Duration::from_secs(120);
 
+/// How long it may take to take what it is told.
+const BEGIN: Duration = Duration::from_secs(60);
+
+/// How often a machine is started that does not get as far as that.
+const TRIES: u32 = 2;
+
 /// The same where it only is to be seen whether it starts at all.
 const TRIAL: Duration = Duration::from_secs(20);
 
@@ -253,12 +259,23 @@ impl MicroVm {
             images => images?,
         };
         let inputs = inside.counts();
-        self.machine(plan, &images, inputs, cancel, &mut |stream| {
-            let mut talk = Talk::new(plan, stream, cancel);
-            talk.hear_ready(START)?;
-            talk.begin(&inside)?;
-            talk.listen(on)
-        })
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let ended = self.machine(plan, &images, inputs, cancel, &mut |stream| {
+                let mut talk = Talk::new(plan, stream, cancel);
+                talk.hear_ready(START)?;
+                talk.begin(&inside)?;
+                talk.hear_began(BEGIN)?;
+                talk.listen(on)
+            });
+            match ended {
+                // Nothing of it was run or told of: another machine may do better.
+                Err(JailError::Host(error))
+                    if tries < TRIES && matches!(*error, MachineError::Start(_)) => {}
+                ended => return ended,
+            }
+        }
     }
 
     /// Starts a machine with these disks and lets `speak` speak with it; when this returns it is
@@ -327,7 +344,8 @@ impl MicroVm {
             (said, emulator.join())
         });
         let ended = ended.map_err(|_| failed("running an emulator")(io::Error::other("lost")))?;
-        match (said?, ended?) {
+        let said = said.map_err(|error| with_console(error, &console))?;
+        match (said, ended?) {
             (Said::Ended(outcome), _) => Ok(outcome),
             (Said::Gone { .. }, Outcome { end: End::Breached(breached), .. }) => {
                 Ok(Outcome { steps: Vec::new(), end: End::Breached(breached) })
@@ -345,6 +363,20 @@ impl MicroVm {
 
 fn cancelled() -> Outcome {
     Outcome { steps: Vec::new(), end: End::Cancelled }
+}
+
+/// What a machine that does not start says on its console tells why.
+fn with_console(error: JailError, console: &[u8]) -> JailError {
+    match error {
+        JailError::Host(error) => match *error {
+            MachineError::Start(told) if !console.is_empty() => {
+                let console = Foreign::from_bytes(console);
+                MachineError::Start(Foreign::new(&format!("{told}; its console: {console}"))).into()
+            }
+            other => other.into(),
+        },
+        other => other,
+    }
 }
 
 fn keep_tail(console: &mut Vec<u8>, bytes: &[u8]) {

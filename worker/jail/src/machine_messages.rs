@@ -78,6 +78,8 @@ pub enum FromMachine {
         /// How long the machine has been up, by its own clock, in milliseconds.
         up_ms: u64,
     },
+    /// It has the plan and all that comes with it, and begins.
+    Began,
     /// A step ended.
     StepEnded(StepEnded),
     /// A file follows, in frames of raw data, `size` bytes in all.

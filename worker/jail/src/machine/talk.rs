@@ -83,23 +83,39 @@ impl<'a> Talk<'a> {
     /// Waits for its first word; how long it had been up then.
     pub(crate) fn hear_ready(&mut self, most: Duration) -> Result<Duration, JailError> {
         self.stream.set_nonblocking(true).map_err(failed("preparing to listen"))?;
+        match self.hear_of_start(most)? {
+            FromMachine::Ready { version: VERSION, up_ms } => Ok(Duration::from_millis(up_ms)),
+            _ => Err(not_started("its first word is another one")),
+        }
+    }
+
+    /// Waits until it says that it has all that it was told, and begins.
+    pub(crate) fn hear_began(&mut self, most: Duration) -> Result<(), JailError> {
+        match self.hear_of_start(most)? {
+            FromMachine::Began => {
+                self.began = Instant::now();
+                self.heard = self.began;
+                Ok(())
+            }
+            _ => Err(not_started("its second word is another one")),
+        }
+    }
+
+    fn hear_of_start(&mut self, most: Duration) -> Result<FromMachine, JailError> {
         let until = Instant::now() + most;
-        let start = |told: &str| super::MachineError::Start(Foreign::new(told));
         loop {
             if let Some(frame) = self.next()? {
                 return match frame.message::<FromMachine>() {
-                    Ok(FromMachine::Ready { version: VERSION, up_ms }) => {
-                        Ok(Duration::from_millis(up_ms))
-                    }
-                    Ok(FromMachine::Failed(told)) => Err(start(&told).into()),
-                    _ => Err(start("its first word is another one").into()),
+                    Ok(FromMachine::Failed(told)) => Err(not_started(&told)),
+                    Ok(message) => Ok(message),
+                    Err(error) => Err(not_started(&error.to_string())),
                 };
             }
             match self.wait(until)? {
                 News::Machine if self.frames.fill(&self.stream).map_err(listening())? => {}
-                News::Machine => return Err(start("it ended").into()),
+                News::Machine => return Err(not_started("it ended")),
                 News::Cancelled => return Err(super::MachineError::Cancelled.into()),
-                News::Late => return Err(start("it says nothing").into()),
+                News::Late => return Err(not_started("it says nothing")),
             }
         }
     }
@@ -116,8 +132,6 @@ impl<'a> Talk<'a> {
             let opened = OpenOptions::new().read(true).custom_flags(no_link).open(path);
             self.send_file(opened.map_err(failed(DOING))?, size)?;
         }
-        self.began = Instant::now();
-        self.heard = self.began;
         Ok(())
     }
 
@@ -293,7 +307,9 @@ impl<'a> Talk<'a> {
                 }
                 return Ok(true);
             }
-            FromMachine::Ready { .. } => return Err(nonsense("its first word, twice")),
+            FromMachine::Ready { .. } | FromMachine::Began => {
+                return Err(nonsense("that it starts, twice"));
+            }
         }
         Ok(false)
     }
@@ -389,6 +405,10 @@ const KEEPING: &str = "keeping a result";
 
 fn listening() -> impl FnOnce(io::Error) -> super::MachineError {
     failed("listening to a machine")
+}
+
+fn not_started(told: &str) -> JailError {
+    super::MachineError::Start(Foreign::new(told)).into()
 }
 
 /// What no init of ours says.
