@@ -18,9 +18,12 @@ const fn concat_target() -> &'static str {
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo says where to"));
-    let all =
+    let own =
         ["build.rs", "clock", "folders", "program/src", "program/Cargo.toml", "program/Cargo.lock"];
-    for changed in all {
+    // What the program is made of besides.
+    let linked = ["base/model/src", "base/wire/src", "worker/jail/src", "policy"];
+    let linked = linked.map(|folder| format!("../{folder}"));
+    for changed in own.iter().map(|it| (*it).to_owned()).chain(linked) {
         println!("cargo::rerun-if-changed={changed}");
     }
     program(&out);

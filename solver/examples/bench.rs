@@ -149,6 +149,7 @@ fn target() -> Result<Target> {
         vars: BTreeMap::new(),
         macros: BTreeMap::new(),
         rpm: Knobs { toolbox: vec!["rpm".parse()?] },
+        limits: BTreeMap::new(),
         profile: BTreeMap::from([(
             "bench".to_owned(),
             ProfileSpec { version: 1, packages: vec!["bash".parse()?, "coreutils".parse()?] },

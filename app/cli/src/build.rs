@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         _ => Verbosity::Stages,
     };
     let ui = Ui::new(verbosity);
-    let local = Local::open(&folders, Some(&plan.target), Arc::clone(&ui))?;
+    let local = Local::open(&folders, Some(&plan.target), plan.isolation(), Arc::clone(&ui))?;
     let given: Vec<Given> = arguments
         .sources
         .iter()
@@ -129,7 +129,7 @@ impl Session<'_> {
         let submission = self.plan.submission(given, &self.local.cas)?;
         let (job, key) = self.local.build(submission, self.arguments.keep_root)?;
         self.ui.end();
-        let Record { stages, artifacts, record } = self.local.record(&job)?;
+        let Record { stages, artifacts, record } = self.local.record(job.id)?;
         let name = Outcome::folder_name(&job.title, &artifacts);
         let folder = absolute(&self.arguments.results.join(name));
         let kept = self.local.has_kept(job.id).then_some(job.id);

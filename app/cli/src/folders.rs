@@ -25,6 +25,7 @@ use crate::failure::{Failure, doing};
 ///   chunks.v1/       pieces of metadata that were packed before
 ///   keys.v1/         the signer's
 ///   worker.json      by what this host is known as a worker
+///   machine.v1/      what machines are made of; kernel/ is what scripts/guest-kernel unpacked
 ///   layers.v1/ slots.v1/ scratch.v1/    the worker's
 /// $KILN_DIR/config, or $XDG_CONFIG_HOME/kiln, or ~/.config/kiln
 ///   targets/NAME.toml

@@ -31,6 +31,7 @@ mod build;
 mod cache;
 mod chain;
 mod client;
+mod contest;
 mod control;
 mod debrpm;
 mod doctor;
@@ -141,6 +142,8 @@ enum Verb {
     Sweep(client::sweep::Arguments),
     /// Show what is kept on this machine, and throw away what nothing needs
     Cache(cache::Arguments),
+    /// Try attacks against the jails of this host, and against weakened ones
+    Contest(contest::Arguments),
     /// Say what this host offers and lacks, each with the command that mends it
     Doctor(doctor::Arguments),
     /// Print completions for a shell
@@ -191,6 +194,7 @@ pub fn run() -> ExitCode {
         Verb::Stats(arguments) => client::operating::stats(&arguments),
         Verb::Sweep(arguments) => client::sweep::run(&arguments),
         Verb::Cache(arguments) => cache::run(&arguments),
+        Verb::Contest(arguments) => contest::run(&arguments),
         Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Completions(arguments) => Ok(pages::completions(&arguments, Arguments::command())),
         Verb::Man(arguments) => pages::man(&arguments, Arguments::command()),

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use kiln_agent::{
 };
 use kiln_cas::Cas;
 use kiln_flow::{Flow, Own, Submission};
-use kiln_jail::{Cancel, Controllers, Launcher};
-use kiln_model::{JobId, LeaseKey, Lock, LockedPackage, Report, Stage, Target};
+use kiln_jail::{Barrier, Cancel, Controllers, Launcher, MachineError, MicroVm, Strength};
+use kiln_model::{Isolation, JobId, LeaseKey, Lock, LockedPackage, Report, Stage, Target};
 use kiln_store::{JobRecord, Store};
 use kiln_wire::worker::{
     ClaimedArtifact, Ending, Fetched, Lease, ResolveRequest, Resolved, Source, StageEnded,
@@ -47,7 +48,19 @@ impl Local {
     pub(crate) fn open(
         folders: &Folders,
         target: Option<&Target>,
+        isolation: Isolation,
         ui: Arc<Ui>,
+    ) -> Result<Self, Failure> {
+        Self::open_without(folders, target, isolation, ui, &[])
+    }
+
+    /// The same, with barriers left out of every jail: for the contest.
+    pub(crate) fn open_without(
+        folders: &Folders,
+        target: Option<&Target>,
+        isolation: Isolation,
+        ui: Arc<Ui>,
+        without: &[Barrier],
     ) -> Result<Self, Failure> {
         refuse_root()?;
         let in_use = folders.in_use()?;
@@ -61,17 +74,24 @@ impl Local {
             let parts = Parts { store, targets: target.into_iter().cloned().collect() };
             open_flow(folders, &cas, parts, ui.progress())?
         };
-        let launcher = Launcher::new(
-            role::OWN_PROGRAM.into(),
-            vec![role::KEEPER.to_owned()],
-            Controllers::find(),
-        );
+        let (keeper, strength) = match without {
+            [] => (role::KEEPER, Strength::Full),
+            _ => (role::CONTEST_KEEPER, Strength::Contest),
+        };
+        let launcher =
+            Launcher::new(role::OWN_PROGRAM.into(), vec![keeper.to_owned()], Controllers::find());
+        let machines = match isolation {
+            Isolation::Namespaces => None,
+            Isolation::Microvm => Some(open_machines(folders, &launcher, strength)?),
+        };
         let slots = Slots::open(worker.clone(), SLOTS)?;
         let settings = AgentSettings {
             launcher: launcher.clone(),
+            machines,
             cas: cas.clone(),
             folders: worker,
             authorities: Vec::new(),
+            without: without.to_vec(),
         };
         let agent = Agent::open(settings)?;
         let cancel = Cancel::new().map_err(doing("preparing for ^C"))?;
@@ -166,13 +186,24 @@ impl Local {
         Ok(kiln_parse::mock_lock::to_bytes(lock, &facts)?)
     }
 
+    /// Whether the store has some bytes.
+    pub(crate) fn has(&self, bytes: &[u8]) -> bool {
+        self.cas.has(&kiln_model::Digest::of(bytes))
+    }
+
+    /// The end of a log of an attempt.
+    pub(crate) fn end_of_log(&self, key: LeaseKey, log: &str, bytes: u64) -> String {
+        let tail = self.flow.logs().tail(key, log, bytes).unwrap_or_default();
+        String::from_utf8_lossy(&tail).into_owned()
+    }
+
     /// What is known of a job.
-    pub(crate) fn record(&self, job: &JobRecord) -> Result<crate::build::Record, Failure> {
+    pub(crate) fn record(&self, job: JobId) -> Result<crate::build::Record, Failure> {
         let store = self.flow.store();
         self.runtime.block_on(async {
-            let stages = store.stages(job.id).await?;
-            let artifacts = store.artifacts(job.id).await?;
-            let record = self.flow.record(job).await?;
+            let stages = store.stages(job).await?;
+            let artifacts = store.artifacts(job).await?;
+            let record = self.flow.record(&store.job(job).await?).await?;
             Ok(crate::build::Record { stages, artifacts, record })
         })
     }
@@ -229,6 +260,17 @@ impl Local {
     fn control(&self) -> InProcess<'_> {
         InProcess { runtime: &self.runtime, flow: &self.flow, ui: &self.ui }
     }
+}
+
+/// What machines are made of on this host; a kernel is looked for where the environment says, too.
+pub(crate) fn open_machines(
+    folders: &Folders,
+    launcher: &Launcher,
+    strength: Strength,
+) -> Result<MicroVm, MachineError> {
+    let kernels: Vec<_> =
+        std::env::var_os("KILN_GUEST_KERNEL").map(PathBuf::from).into_iter().collect();
+    kiln_agent::open_machines(launcher.clone(), &kernels, folders.data(), strength)
 }
 
 /// How many attempts may run on this host at once.

@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let folders = Folders::find()?;
     let plan = arguments.options.plan(&folders)?;
     let ui = Ui::new(Verbosity::Stages);
-    let local = Local::open(&folders, Some(&plan.target), Arc::clone(&ui))?;
+    let local = Local::open(&folders, Some(&plan.target), plan.isolation(), Arc::clone(&ui))?;
     let given = sources::take(&arguments.source, &local.cas)?;
     ui.heading(&format!("{} for {}", given.title, plan.target.name));
     let lock = local.lock(plan.submission(given, &local.cas)?)?.lock;

@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use kiln_cas::Cas;
 use kiln_flow::Submission;
-use kiln_model::{Limits, Lock, Target, Variations};
+use kiln_model::{Isolation, Limits, Lock, SetLimit, SomeLimits, Target, Variations};
 use kiln_wire::worker::Settings;
 
 use crate::Failure;
@@ -26,6 +26,29 @@ pub(crate) struct BuildPlan {
 }
 
 impl BuildPlan {
+    /// What is to stand between the build and this host.
+    pub(crate) fn isolation(&self) -> Isolation {
+        self.settings.isolation
+    }
+
+    /// The same for an attack of the contest, which names canaries by macros.
+    pub(crate) fn of_attack(
+        &self,
+        macros: BTreeMap<String, String>,
+        limits: &SomeLimits,
+        isolation: Isolation,
+    ) -> Self {
+        let mut settings = self.settings.clone();
+        settings.macros.extend(macros);
+        settings.isolation = isolation;
+        Self {
+            target: self.target.clone(),
+            settings,
+            lock: None,
+            limits: self.limits.clone().with(limits),
+        }
+    }
+
     /// What to submit for these sources; the lock they are built on goes into the store.
     pub(crate) fn submission(&self, given: Given, cas: &Cas) -> Result<Submission, Failure> {
         let Given { title, source } = given;
@@ -79,13 +102,34 @@ pub(crate) struct BuildOptions {
     #[arg(long)]
     no_normalise: bool,
 
-    /// A limit: memory, cpu, processes, disk, inodes, log, files, wall or silence, as
-    /// memory=8G or wall=90m
+    /// A limit: memory, cpu, processes, disk, inodes, log, log-rate (bytes a second), files, wall or
+    /// silence, as memory=8G or wall=90m; may be given again
     #[arg(long, value_name = "WHAT=HOW MUCH")]
-    limit: Vec<String>,
+    limit: Vec<SetLimit>,
+
+    /// What stands between the build and this host: namespaces, or a microvm of its own
+    #[arg(long, value_name = "ISOLATION")]
+    isolation: Option<Isolation>,
 }
 
 impl BuildOptions {
+    /// Those of a build on this machine that says nothing but what it is for.
+    pub(crate) fn of_target(target: Option<String>) -> Self {
+        Self {
+            local: true,
+            target,
+            profile: "distribution".to_owned(),
+            lock: None,
+            with: Vec::new(),
+            without: Vec::new(),
+            define: Vec::new(),
+            jobs: None,
+            no_normalise: false,
+            limit: Vec::new(),
+            isolation: None,
+        }
+    }
+
     /// Whether it is all done on this machine.
     pub(crate) fn is_local(&self) -> bool {
         self.local
@@ -98,11 +142,7 @@ impl BuildOptions {
         chain: bool,
         json: bool,
     ) -> Result<Asked, Failure> {
-        let local_only = [
-            ("--lock", self.lock.is_some()),
-            ("--limit", !self.limit.is_empty()),
-            ("--jobs", self.jobs.is_some()),
-        ];
+        let local_only = [("--lock", self.lock.is_some()), ("--jobs", self.jobs.is_some())];
         if let Some((name, _)) = local_only.iter().find(|(_, is_given)| *is_given) {
             let error = format!("{name} is for builds on this machine");
             return Err(Failure::caller(error, Some("add --local, or leave it out".to_owned())));
@@ -123,6 +163,8 @@ impl BuildOptions {
             macros,
             with: self.with.clone(),
             without: self.without.clone(),
+            limits: self.limit.iter().map(|set| (set.0.to_string(), set.1)).collect(),
+            isolation: self.isolation,
             json,
         })
     }
@@ -142,7 +184,9 @@ impl BuildOptions {
         let target = find_target(&self.target(folders, given.as_ref())?)?;
         let settings = self.settings(&target, given.as_ref())?;
         let lock = given.and_then(GivenLock::into_lock);
-        Ok(BuildPlan { target, settings, lock, limits: self.limits()? })
+        let set = self.limit.iter().map(|set| (set.0, set.1)).collect();
+        let limits = Limits::default().with(&target.limits).with(&set);
+        Ok(BuildPlan { target, settings, lock, limits })
     }
 
     /// The target's name: as given, or that of the lock, or the only one that this user has made.
@@ -190,15 +234,8 @@ impl BuildOptions {
             base: None,
             is_raw: self.no_normalise,
             variations: Variations::default(),
+            isolation: self.isolation.unwrap_or_default(),
         })
-    }
-
-    fn limits(&self) -> Result<Limits, Failure> {
-        let mut limits = Limits::default();
-        for text in &self.limit {
-            set_limit(&mut limits, text)?;
-        }
-        Ok(limits)
     }
 }
 
@@ -226,37 +263,6 @@ fn check_condition(name: &str) -> Result<(), Failure> {
     Err(Failure::caller(format!("not the name of a build condition: {name:?}"), None))
 }
 
-fn set_limit(limits: &mut Limits, text: &str) -> Result<(), Failure> {
-    let wrong = |why: &str| {
-        let error = format!("not a limit: {text:?} ({why})");
-        Failure::caller(error, Some("write it as --limit memory=8G or --limit wall=90m".to_owned()))
-    };
-    let (name, amount) = text.split_once('=').ok_or_else(|| wrong("no '='"))?;
-    let split = amount.find(|c: char| !c.is_ascii_digit()).unwrap_or(amount.len());
-    let (number, unit) = amount.split_at(split);
-    let number: u64 = number.parse().map_err(|_| wrong("no number"))?;
-    let (field, units): (&mut u64, &[(&str, u64)]) = match name {
-        "memory" => (&mut limits.memory, BYTES),
-        "disk" => (&mut limits.disk, BYTES),
-        "log" => (&mut limits.log, BYTES),
-        "cpu" => (&mut limits.cpu, SECONDS),
-        "wall" => (&mut limits.wall, SECONDS),
-        "silence" => (&mut limits.silence, SECONDS),
-        "processes" => (&mut limits.processes, &[("", 1)]),
-        "inodes" => (&mut limits.inodes, &[("", 1)]),
-        "files" => (&mut limits.files, &[("", 1)]),
-        _ => return Err(wrong("no such thing to limit")),
-    };
-    let unit = units.iter().find(|(name, _)| *name == unit).ok_or_else(|| wrong("its unit"))?;
-    *field =
-        number.checked_mul(unit.1).filter(|value| *value > 0).ok_or_else(|| wrong("its size"))?;
-    Ok(())
-}
-
-const BYTES: &[(&str, u64)] =
-    &[("", 1), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30), ("T", 1 << 40)];
-const SECONDS: &[(&str, u64)] = &[("", 1), ("s", 1), ("m", 60), ("h", 3600)];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,20 +274,6 @@ mod tests {
         assert!(parse_macro("f(x:) %{1}").is_ok());
         for wrong in ["", "name", "1x y", "a-b c", "a b\u{0}c"] {
             assert!(parse_macro(wrong).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn limits_have_names_and_units() {
-        let mut limits = Limits::default();
-        for (text, _) in [("memory=8G", 0), ("wall=90m", 0), ("files=10", 0)] {
-            set_limit(&mut limits, text).expect(text);
-        }
-        assert_eq!((limits.memory, limits.wall, limits.files), (8 << 30, 5400, 10));
-        for wrong in
-            ["memory", "memory=", "memory=8X", "colour=1", "wall=0", "disk=99999999999999T"]
-        {
-            assert!(set_limit(&mut limits, wrong).is_err(), "{wrong}");
         }
     }
 }

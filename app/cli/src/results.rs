@@ -69,6 +69,15 @@ pub(crate) struct Took {
     pub(crate) note: String,
 }
 
+/// Artifacts as they are told.
+pub(crate) fn made_of(artifacts: Vec<Artifact>) -> Vec<Made> {
+    let made = |one: Artifact| {
+        let Artifact { name, nevra, digest, size } = one;
+        Made { name, nevra, digest, size }
+    };
+    artifacts.into_iter().map(made).collect()
+}
+
 impl Outcome {
     pub(crate) fn of(
         job: JobRecord,
@@ -77,10 +86,6 @@ impl Outcome {
         folder: PathBuf,
     ) -> Self {
         let wall = job.ended_at.unwrap_or(job.queued_at) - job.queued_at;
-        let made = |one: Artifact| {
-            let Artifact { name, nevra, digest, size } = one;
-            Made { name, nevra, digest, size }
-        };
         let took = |one: StageRecord| {
             let StageRecord { stage, wall_ms, cpu_ms, note } = one;
             Took { stage: stage.word(), wall_ms, cpu_ms, note }
@@ -92,7 +97,7 @@ impl Outcome {
             report: job.report,
             settings: job.settings,
             lock: job.lock,
-            artifacts: artifacts.into_iter().map(made).collect(),
+            artifacts: made_of(artifacts),
             cpu_ms: stages.iter().map(|stage| stage.cpu_ms).sum(),
             stages: stages.into_iter().map(took).collect(),
             wall_ms: wall.max(0).unsigned_abs(),

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 /// The first argument of a jail's keeper.
 pub(crate) const KEEPER: &str = "internal-keeper";
 
+/// The first argument of a keeper that carries out weakened plans: of the contest alone.
+pub(crate) const CONTEST_KEEPER: &str = "internal-contest-keeper";
+
 /// The first argument of a solver.
 pub(crate) const SOLVER: &str = "internal-solver";
 
@@ -23,6 +26,7 @@ pub(crate) fn run() -> Option<ExitCode> {
     let role = std::env::args_os().nth(1)?;
     match role.to_str()? {
         KEEPER => Some(kiln_jail::keeper_main(kiln_jail::Strength::Full)),
+        CONTEST_KEEPER => Some(kiln_jail::keeper_main(kiln_jail::Strength::Contest)),
         SOLVER => Some(kiln_solver::child_main()),
         EXAMINER => Some(kiln_examiner::child_main()),
         SIGNER => Some(kiln_signer::child_main()),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use kiln_model::JobId;
+use kiln_model::{Isolation, JobId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return enter(JobId(arguments.kept.unwrap_or_default()), &folders, &ui);
     };
     let plan = arguments.options.plan(&folders)?;
-    let local = Local::open(&folders, Some(&plan.target), Arc::clone(&ui))?;
+    let local = Local::open(&folders, Some(&plan.target), plan.isolation(), Arc::clone(&ui))?;
     let given = sources::take(source, &local.cas)?;
     ui.heading(&format!("a shell for {} on {}", given.title, plan.target.name));
     let submission = plan.submission(given, &local.cas)?;
@@ -61,7 +61,7 @@ fn enter(job: JobId, folders: &Folders, ui: &Arc<Ui>) -> Result<ExitCode, Failur
         let error = format!("no buildroot is kept for job {job}");
         return Err(Failure::caller(error, Some(hint.to_owned())));
     }
-    let local = Local::open(folders, None, Arc::clone(ui))?;
+    let local = Local::open(folders, None, Isolation::default(), Arc::clone(ui))?;
     local.enter(job, &|terminal| {
         ui.end();
         attach(terminal);

@@ -15,8 +15,8 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use kiln_access::Access;
 use kiln_cas::Cas;
-use kiln_flow::{Event, Judge, Publisher, PublisherSettings, Relay, Sweep};
-use kiln_model::{Limits, Outlet, Outlets, WorkerName};
+use kiln_flow::{Bounds, Event, Judge, Publisher, PublisherSettings, Relay, Sweep};
+use kiln_model::{Isolation, Limits, Outlet, Outlets, SetLimit, SomeLimits, WorkerName};
 use kiln_notify::{Notifier, NotifierSettings};
 use kiln_server::{
     Connection, PlainListener, Service, ServiceSettings, TlsFiles, TlsListener, router,
@@ -106,6 +106,23 @@ pub(crate) struct Arguments {
     /// The most attempts for one target at once
     #[arg(long, value_name = "N")]
     cap_target: Option<i64>,
+
+    /// A limit of every build that says nothing else of it, as memory=8G or wall=90m; may be given
+    /// again
+    #[arg(long, value_name = "WHAT=HOW MUCH")]
+    limit: Vec<SetLimit>,
+
+    /// The most that a target, a project or a build may ask for, as memory=32G; may be given again
+    #[arg(long, value_name = "WHAT=HOW MUCH")]
+    limit_most: Vec<SetLimit>,
+
+    /// What stands between builds and their hosts where nobody says: namespaces or microvm
+    #[arg(long, value_name = "ISOLATION", default_value_t)]
+    isolation: Isolation,
+
+    /// What does at least, whatever projects and builds say
+    #[arg(long, value_name = "ISOLATION", default_value_t)]
+    isolation_least: Isolation,
 
     /// The largest file that can be uploaded, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
@@ -250,6 +267,11 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
     let quiet = Arc::new(|_: &kiln_fetch::Event| {});
     let flow = open_flow(folders, &cas, parts, quiet)?;
     flow.let_fetch(fetching(arguments));
+    flow.bound(Bounds {
+        most: some(&arguments.limit_most),
+        isolation: arguments.isolation,
+        least: arguments.isolation_least,
+    });
     let spawn =
         SpawnSigner { folder: folders.data().join("keys.v1"), program: arguments.signer.clone() };
     let publisher = Publisher::new(PublisherSettings {
@@ -267,7 +289,7 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
             user: arguments.cap_user,
             target: arguments.cap_target,
         },
-        limits: Limits::default(),
+        limits: Limits::default().with(&some(&arguments.limit)),
         jobs: arguments.jobs.unwrap_or(usual).clamp(1, 1024),
         upload_cap: arguments.upload << 20,
         upload_caps: arguments.hosted.upload_caps(),
@@ -282,6 +304,10 @@ async fn open(arguments: &Arguments, folders: &Folders, url: &str) -> Result<Ser
 /// A word that no other process over the same database has.
 fn own_word() -> String {
     kiln_access::Secret::new("control").text().to_owned()
+}
+
+fn some(limits: &[SetLimit]) -> SomeLimits {
+    limits.iter().map(|set| (set.0, set.1)).collect()
 }
 
 /// Whom jails that fetch sources may speak to.

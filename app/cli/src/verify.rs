@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use kiln_model::{Proof, Variation, Variations, Verdict};
+use kiln_model::{Isolation, Proof, Variation, Variations, Verdict};
 
 use crate::failure::{Failure, doing};
 use crate::folders::Folders;
@@ -52,6 +52,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     runs: u32,
+
+    /// What stands between the rebuild and this host: namespaces, or a microvm of its own. It comes
+    /// out the same in both
+    #[arg(long, value_name = "ISOLATION", default_value_t)]
+    isolation: Isolation,
 
     /// Print the proof as JSON alone on standard output
     #[arg(long)]
@@ -98,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         _ => Verbosity::Brief,
     };
     let ui = Ui::new(verbosity);
-    let mut local = Local::open(&folders, None, Arc::clone(&ui))?;
+    let mut local = Local::open(&folders, None, arguments.isolation, Arc::clone(&ui))?;
     let subject = match is_bundle {
         true => match bundle::open(&local, &arguments.subject)? {
             Ok(subject) => subject,
@@ -116,6 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         },
         finds_culprits: arguments.challenge,
         runs: arguments.runs,
+        isolation: arguments.isolation,
     };
     let proof = Prove::new(&mut local, &ui, &subject)?.run(&how)?;
     ui.end();
@@ -133,6 +139,7 @@ fn verify_at_service(arguments: &Arguments) -> Result<ExitCode, Failure> {
         ("--vary", !arguments.vary.is_empty()),
         ("--runs", arguments.runs != 1),
         ("--diffoscope", arguments.diffoscope.is_some()),
+        ("--isolation", !arguments.isolation.is_default()),
     ];
     if let Some((name, _)) = local_only.iter().find(|(_, is_given)| *is_given) {
         let hint = "add --local, on the machine where it was built, or leave it out";

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use kiln_agent::{Agent, AgentSettings, Folders as WorkerFolders, Slots};
 use kiln_cas::Cas;
-use kiln_jail::{Controllers, Launcher};
+use kiln_jail::{Controllers, Launcher, MicroVm, Strength};
+use kiln_model::Isolation;
 use kiln_remote::{Link, Stop, WorkSettings, work};
 use kiln_wire::worker::{Enrol, Enrolled};
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::failure::{Failure, doing};
 use crate::folders::Folders;
-use crate::local::{SLOTS, refuse_root};
+use crate::local::{SLOTS, open_machines, refuse_root};
 use crate::{client, host, role, telemetry};
 
 /// What `kiln worker` takes.
@@ -47,6 +48,11 @@ struct Run {
     /// One lease, one attempt, and that's it: for hosts that are thrown away
     #[arg(long)]
     once: bool,
+
+    /// The strongest isolation that it offers: namespaces or microvm; what this host has, where
+    /// nothing is said
+    #[arg(long, value_name = "ISOLATION")]
+    isolation: Option<Isolation>,
 
     /// Certificates (PEM) of authorities that servers of sources are believed by, besides those of
     /// this host
@@ -106,14 +112,46 @@ fn settings(
     let launcher =
         Launcher::new(role::OWN_PROGRAM.into(), vec![role::KEEPER.to_owned()], Controllers::find());
     let slots = Slots::open(worker.clone(), SLOTS)?;
+    let machines = machines(arguments, folders, &launcher)?;
+    let isolation = machines.as_ref().map_or(Isolation::Namespaces, |_| Isolation::Microvm);
     let agent = Agent::open(AgentSettings {
         launcher: launcher.clone(),
+        machines,
         cas: cas.clone(),
         folders: worker,
         authorities: arguments.source_ca.clone(),
+        without: Vec::new(),
     })?;
     let parallel = arguments.parallel.clamp(1, slots.count());
-    Ok(WorkSettings { link, agent, slots, launcher, cas, parallel, once: arguments.once, stop })
+    let once = arguments.once;
+    Ok(WorkSettings { link, agent, slots, launcher, cas, parallel, isolation, once, stop })
+}
+
+/// Machines, where this host has what they are made of; a worker that was told to have them does
+/// nothing without.
+fn machines(
+    arguments: &Run,
+    folders: &Folders,
+    launcher: &Launcher,
+) -> Result<Option<MicroVm>, Failure> {
+    if arguments.isolation == Some(Isolation::Namespaces) {
+        return Ok(None);
+    }
+    match open_machines(folders, launcher, Strength::Full) {
+        Ok(machines) => {
+            tracing::info!(
+                kernel = machines.kernel().release,
+                accelerator = ?machines.accelerator(),
+                "offers builds in a microvm"
+            );
+            Ok(Some(machines))
+        }
+        Err(error) if arguments.isolation == Some(Isolation::Microvm) => Err(error.into()),
+        Err(error) => {
+            tracing::info!(%error, "offers no builds in a microvm");
+            Ok(None)
+        }
+    }
 }
 
 /// The way to the service: by the credential that is kept, or by a new one.

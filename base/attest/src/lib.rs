@@ -28,7 +28,7 @@ pub use envelope::{ENVELOPE_CAP, Envelope, PAYLOAD_STATEMENT, PAYLOAD_TREE_HEAD,
 pub use error::AttestError;
 pub use head::TreeHead;
 pub use key::PublicKey;
-pub use mapping::{Built, Isolation};
+pub use mapping::Built;
 pub use moment::rfc3339;
 pub use proof::{Logged, Proof};
 pub use provenance::{

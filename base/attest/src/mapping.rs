@@ -14,33 +14,11 @@ use crate::{
     Resource, RunDetails, Statement, purl, rfc3339,
 };
 
-/// What builds are kept in. A verifier may trust one and not the other, so each is a builder of its
-/// own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolation {
-    /// Namespaces of the host's kernel.
-    Namespaces,
-    /// A virtual machine that dies with the build.
-    MicroVm,
-}
-
-impl Isolation {
-    /// The word for it, in `builder.id` and everywhere else.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Namespaces => "namespaces",
-            Self::MicroVm => "microvm",
-        }
-    }
-}
-
 /// A build that ended well, by all that control knows of it: nothing of it is what a package said.
 #[derive(Debug, Clone)]
 pub struct Built<'a> {
     /// Where the service is reached, without a slash at the end.
     pub service: &'a str,
-    /// What the build was kept in.
-    pub isolation: Isolation,
     /// The project.
     pub project: &'a str,
     /// The job.
@@ -91,7 +69,7 @@ impl Built<'_> {
                 limits: record.limits.clone(),
                 profile: self.lock.profile.clone(),
                 solver: self.lock.solver.clone(),
-                isolation: self.isolation.word().to_owned(),
+                isolation: self.record.settings.isolation.word().to_owned(),
                 worker: self.worker.map(str::to_owned),
                 attempt: self.attempt,
             },
@@ -100,7 +78,7 @@ impl Built<'_> {
         let logs = self.logs.iter().map(|(name, digest)| Resource::file(name, digest));
         let details = RunDetails {
             builder: Builder {
-                id: format!("{service}{BUILDERS}{}", self.isolation.word()),
+                id: format!("{service}{BUILDERS}{}", self.record.settings.isolation.word()),
                 version: BTreeMap::from([("kiln".to_owned(), record.kiln.clone())]),
             },
             metadata: Metadata {
@@ -234,6 +212,7 @@ pub(crate) mod tests {
                 pins: Vec::new(),
                 rebuild: 0,
                 base: None,
+                isolation: kiln_model::Isolation::default(),
                 is_raw: false,
                 variations: kiln_model::Variations::default(),
             },
@@ -249,7 +228,6 @@ pub(crate) mod tests {
         let signed = BTreeMap::from([("pot-1-1.x86_64.rpm".to_owned(), Digest::of(b"signed"))]);
         Built {
             service: SERVICE,
-            isolation: Isolation::Namespaces,
             project: "clay",
             job: 12,
             attempt: 1,

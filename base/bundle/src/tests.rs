@@ -76,6 +76,7 @@ impl Scene {
                 pins: Vec::new(),
                 rebuild: 0,
                 base: None,
+                isolation: kiln_model::Isolation::default(),
                 is_raw: false,
                 variations: kiln_model::Variations::default(),
             },

@@ -10,6 +10,7 @@ mod comparison;
 mod digest;
 mod fault;
 mod foreign;
+mod isolation;
 mod job;
 mod limits;
 mod lock;
@@ -33,8 +34,9 @@ pub use comparison::{
 pub use digest::{Digest, DigestError, Hasher};
 pub use fault::{Fault, Faulty, Report};
 pub use foreign::{Foreign, LINE_CAP, is_plain};
+pub use isolation::{Isolation, IsolationError};
 pub use job::{BuildId, Epoch, IllegalStep, JobEvent, JobId, JobState, LeaseKey, Stage};
-pub use limits::{Breached, Limit, Limits};
+pub use limits::{Breached, Limit, LimitError, Limits, SetLimit, SomeLimits};
 pub use lock::{LOCK_VERSION, Lock, LockedPackage, LockedSnapshot, Reason, stays_inside};
 pub use name::{NameError, ProjectName, UserName, WorkerName};
 pub use nevra::{Nevra, NevraError};

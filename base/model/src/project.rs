@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::RepoSpec;
+use crate::{Isolation, RepoSpec, SomeLimits};
 
 /// How the builds of a project are made, unless a build says otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,12 @@ pub struct ProjectSettings {
     /// first.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub verify: bool,
+    /// What its builds may take, over what their targets say.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: SomeLimits,
+    /// What stands between its builds and their hosts; what an operator has said where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
 }
 
 impl Default for ProjectSettings {
@@ -51,6 +57,8 @@ impl Default for ProjectSettings {
             keep_days: 90,
             gzip: false,
             verify: false,
+            limits: SomeLimits::new(),
+            isolation: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::text::as_text;
-use crate::{Foreign, Requirement};
+use crate::{Foreign, Requirement, SomeLimits};
 
 /// The version of a target file's schema that this kiln reads.
 pub const TARGET_SCHEMA: u32 = 1;
@@ -35,6 +35,10 @@ pub struct Target {
     /// How rpm is to be used.
     #[serde(default)]
     pub rpm: Knobs,
+    /// What its builds may take, where that is not what an operator has said for all: `memory`,
+    /// `wall` and others, in bytes, seconds and counts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: SomeLimits,
     /// The base profiles by name: `distribution` and `strict`, perhaps others.
     pub profile: BTreeMap<String, ProfileSpec>,
     /// Keys that repositories name in their `keys`, by the name they use. Empty once read:

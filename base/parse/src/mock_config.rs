@@ -215,6 +215,7 @@ fn assemble(file: &str, configuration: &mut Configuration) -> Result<Target, &'s
         vars,
         macros,
         rpm: Knobs::default(),
+        limits: BTreeMap::new(),
         profile: profiles.into_iter().collect(),
         key: BTreeMap::new(),
         repos,

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ed25519_dalek::{Signer as _, SigningKey};
-use kiln_attest::{Built, Isolation, PublicKey};
+use kiln_attest::{Built, PublicKey};
 use kiln_model::{
     Digest, LOCK_VERSION, Limits, Lock, LockedPackage, LockedSnapshot, Nevra, Reason,
 };
@@ -69,6 +69,7 @@ fn record(lock: &Lock) -> Record {
             pins: Vec::new(),
             rebuild: 0,
             base: None,
+            isolation: kiln_model::Isolation::default(),
             is_raw: false,
             variations: kiln_model::Variations::default(),
         },
@@ -116,7 +117,6 @@ fn validators_that_others_wrote_take_our_statements_and_bills() {
     let record = record(&lock);
     let statement = Built {
         service: "https://kiln.example.org",
-        isolation: Isolation::Namespaces,
         project: "clay",
         job: 12,
         attempt: 1,

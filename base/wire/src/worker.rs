@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use kiln_model::{
-    Around, Digest, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage, TargetName,
-    Variations,
+    Around, Digest, Isolation, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage,
+    TargetName, Variations,
 };
 use serde::{Deserialize, Serialize};
 
@@ -167,6 +167,9 @@ pub struct Settings {
     /// What is different around this build, to challenge it; nothing around a usual one.
     #[serde(default, skip_serializing_if = "Variations::is_none")]
     pub variations: Variations,
+    /// What stands between the build and its host.
+    #[serde(default, skip_serializing_if = "Isolation::is_default")]
+    pub isolation: Isolation,
 }
 
 impl Settings {
@@ -297,6 +300,9 @@ pub struct LeaseRequest {
     pub version: String,
     /// How many attempts it runs at once.
     pub slots: u32,
+    /// The strongest isolation that it offers.
+    #[serde(default, skip_serializing_if = "Isolation::is_default")]
+    pub isolation: Isolation,
 }
 
 /// What there is to do.

@@ -119,6 +119,13 @@ pub struct BuildAsked {
     /// Build conditions that are switched off besides.
     #[serde(default)]
     pub without: Vec<String>,
+    /// What they may take, over what target and project say: `memory`, `wall` and others, in bytes,
+    /// seconds and counts. Not more than an operator allows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, u64>,
+    /// What is to stand between them and their hosts: `namespaces` or `microvm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<String>,
 }
 
 /// The builds that were made, in the order in which they were given.

@@ -10,8 +10,8 @@ use std::io;
 use std::ops::Range;
 
 use kiln_attest::{
-    AttestError, Built, Envelope, Isolation, Origin, Proof, Provenance, PublicKey, Rebuild,
-    Statement, TreeHead, consistency, inclusion,
+    AttestError, Built, Envelope, Origin, Proof, Provenance, PublicKey, Rebuild, Statement,
+    TreeHead, consistency, inclusion,
 };
 use kiln_model::{Digest, Fault, Hasher, LeaseKey, Lock, Report};
 use kiln_store::{
@@ -120,7 +120,6 @@ impl Publisher {
         let key = LeaseKey { job: by.id, epoch: by.epoch };
         let built = Built {
             service: &self.url,
-            isolation: Isolation::Namespaces,
             project: &project.name,
             job: by.id.0,
             attempt: by.epoch.0,
@@ -185,11 +184,12 @@ impl Publisher {
         let (Some(verdict), Some(report)) = (one.verdict, one.proof) else { return Ok(()) };
         let Some(record) = self.record(&store.job(one.job).await?).await? else { return Ok(()) };
         let about = store.attestations(one.job, AttestationKind::Provenance).await?;
-        let made = store.artifacts(one.rebuild).await?;
+        let rebuild = store.job(one.rebuild).await?;
+        let made = store.artifacts(rebuild.id).await?;
         let made = made.into_iter().map(|made| (made.name, made.digest)).collect();
         let statement = Rebuild {
             service: &self.url,
-            isolation: Isolation::Namespaces.word(),
+            isolation: rebuild.settings.isolation.word(),
             kiln: env!("CARGO_PKG_VERSION"),
             record: &record,
             provenance: about.last().map(|one| one.envelope),

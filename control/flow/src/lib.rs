@@ -6,6 +6,7 @@
 mod accept;
 mod attest;
 mod bill;
+mod bounds;
 mod events;
 mod explain;
 mod fetched;
@@ -25,6 +26,7 @@ mod sweep;
 
 pub use accept::AcceptError;
 pub use attest::EVIDENCE_KEY;
+pub use bounds::Bounds;
 pub use events::{Event, Events, Listener};
 pub use judge::{Judge, VerifyError};
 pub use life::{Flow, FlowError, FlowSettings, GivenLockError, Own, Submission};

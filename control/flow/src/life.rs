@@ -34,6 +34,7 @@ use kiln_wire::worker::{
 };
 
 use crate::accept::{self, AcceptError};
+use crate::bounds::Bounds;
 use crate::events::{Event, Events};
 use crate::line;
 use crate::logs::Logs;
@@ -73,6 +74,7 @@ pub struct Flow {
     seen: Arc<Mutex<BTreeMap<(String, Digest), Snapshot>>>,
     own: Arc<Mutex<Vec<Own>>>,
     pub(crate) fetching: Arc<OnceLock<Fetching>>,
+    pub(crate) bounds: Arc<OnceLock<Bounds>>,
     pub(crate) events: Events,
     pub(crate) line: line::Known,
 }
@@ -219,6 +221,7 @@ impl Flow {
             seen: Arc::default(),
             own: Arc::default(),
             fetching: Arc::default(),
+            bounds: Arc::default(),
             events: Events::default(),
             line: line::Known::default(),
         }

@@ -171,7 +171,7 @@ fn medians<K: Ord>(all: BTreeMap<K, Vec<i64>>) -> BTreeMap<K, i64> {
 
 #[cfg(test)]
 mod tests {
-    use kiln_model::{BuildId, Digest, Epoch, JobState, Limits};
+    use kiln_model::{BuildId, Digest, Epoch, Isolation, JobState, Limits};
     use kiln_wire::worker::{Settings, Source, SourceFile};
 
     use super::*;
@@ -191,6 +191,7 @@ mod tests {
             base: None,
             is_raw: false,
             variations: kiln_model::Variations::default(),
+            isolation: Isolation::default(),
         };
         let file = SourceFile { name: "x".to_owned(), digest: Digest::of(b""), size: 0 };
         JobRecord {

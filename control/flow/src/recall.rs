@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kiln_model::{
     Digest, Fault, Faulty, Foreign, JobId, JobState, Knobs, LeaseKey, Lock, ProfileSpec,
-    TARGET_SCHEMA, Target,
+    SomeLimits, TARGET_SCHEMA, Target,
 };
 use kiln_parse::lock::{LOCK_CAP, LockError};
 use kiln_store::{Artifact, JobRecord, StoreError};
@@ -236,6 +236,7 @@ pub fn target_of(lock: &Lock) -> Target {
         arch: lock.arch.clone(),
         vars: BTreeMap::new(),
         macros: lock.macros.clone(),
+        limits: SomeLimits::new(),
         rpm: Knobs::default(),
         profile: BTreeMap::from([(profile.to_owned(), spec)]),
         key: BTreeMap::new(),

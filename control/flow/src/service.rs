@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use kiln_model::{
-    BuildId, Digest, Fault, Faulty, Foreign, JobId, Limits, TargetName, UserId, Variations,
+    BuildId, Digest, Fault, Faulty, Foreign, Isolation, JobId, Limit, Limits, SomeLimits,
+    TargetName, UserId, Variations,
 };
 use kiln_store::{
     NewBuild, NewJob, Once, Origin, Owner, ProjectRecord, StoreError, Submitted, Turns,
@@ -64,8 +65,12 @@ pub struct Order {
     pub with: Vec<String>,
     /// Build conditions that are switched off besides.
     pub without: Vec<String>,
-    /// What each may take.
+    /// What each may take, before anybody says more of it.
     pub limits: Limits,
+    /// What is said of that for these builds.
+    pub some_limits: SomeLimits,
+    /// What is to stand between these builds and their hosts, where that is said.
+    pub isolation: Option<Isolation>,
     /// How many processes each may start at once.
     pub jobs: u32,
     /// What its client calls it: asked for again by the same name, nothing more is built.
@@ -90,6 +95,8 @@ impl Order {
             with: Vec::new(),
             without: Vec::new(),
             limits: Limits::default(),
+            some_limits: SomeLimits::new(),
+            isolation: None,
             jobs: 2,
             once: None,
         }
@@ -116,6 +123,16 @@ pub enum OrderError {
     /// Nothing of a scratch build is published, so that nothing can follow on it.
     #[error("builds of a chain cannot be scratch builds: none would see what came before")]
     ScratchChain,
+    /// A build asks for more than it may have.
+    #[error("{limit}={asked} is more than this service allows: at most {most}")]
+    Limit {
+        /// Of what.
+        limit: Limit,
+        /// How much it asks for.
+        asked: u64,
+        /// How much an operator allows.
+        most: u64,
+    },
     /// A file was not uploaded.
     #[error("the bytes of {0} were not uploaded")]
     Missing(String),
@@ -153,6 +170,7 @@ impl Faulty for OrderError {
             Self::Nothing
             | Self::Target { .. }
             | Self::ScratchChain
+            | Self::Limit { .. }
             | Self::Missing(_)
             | Self::Ring(_)
             | Self::NotMade { .. }
@@ -175,6 +193,7 @@ impl Faulty for OrderError {
                 "it must be another project's, not a scratch build, and built for a target of \
                  {project}"
             )),
+            Self::Limit { .. } => Some("ask for less, or ask an operator for more".to_owned()),
             Self::Nothing | Self::ScratchChain | Self::Missing(_) | Self::NotMade { .. } => None,
         }
     }
@@ -198,9 +217,13 @@ impl Flow {
         let targets = self.targets_of(order).await?;
         let settings: Vec<Settings> =
             targets.iter().map(|target| self.settings(order, target)).collect::<Result<_, _>>()?;
-        let job = |settings: &Settings| NewJob {
+        let limits: Vec<Limits> = targets
+            .iter()
+            .map(|target| self.limits_for(order, target))
+            .collect::<Result<_, OrderError>>()?;
+        let job = |(settings, limits): (&Settings, &Limits)| NewJob {
             settings: settings.clone(),
-            limits: order.limits.clone(),
+            limits: limits.clone(),
             is_background: order.is_background,
             priority: order.priority,
             waits_for: Vec::new(),
@@ -208,7 +231,7 @@ impl Flow {
         let build = |sources: &Sources| NewBuild {
             title: sources.title.clone(),
             source: sources.source.clone(),
-            jobs: settings.iter().map(job).collect(),
+            jobs: settings.iter().zip(&limits).map(job).collect(),
             owner: Some(Owner {
                 project: order.project.id,
                 submitter: order.submitter,
@@ -320,6 +343,13 @@ impl Flow {
         }
     }
 
+    fn limits_for(&self, order: &Order, target: &TargetName) -> Result<Limits, OrderError> {
+        let known = self.targets().get(target);
+        let known = known.ok_or_else(|| FlowError::NoTarget(target.clone()))?;
+        let said = [&known.limits, &order.project.settings.limits];
+        self.bounds().limits(&order.limits, said, &order.some_limits)
+    }
+
     fn settings(&self, order: &Order, target: &TargetName) -> Result<Settings, FlowError> {
         let known = self.targets().get(target);
         let known = known.ok_or_else(|| FlowError::NoTarget(target.clone()))?;
@@ -341,6 +371,7 @@ impl Flow {
             base: None,
             is_raw: false,
             variations: Variations::default(),
+            isolation: self.bounds().isolation_for(project.isolation, order.isolation),
         };
         self.target_of(&settings)?;
         Ok(settings)

@@ -82,7 +82,7 @@ pub(crate) async fn lease(
             return Ok(Json(LeaseAnswer { lease: None, is_draining: true }));
         };
         saw(&app, &worker, &asked).await?;
-        let ability = Ability { arch: worker.arch };
+        let ability = Ability { arch: worker.arch, isolation: asked.isolation };
         let turn = if is_woken { app.leasing.acquire().await.ok() } else { None };
         let leased = app.flow.lease_next(&worker.name, &ability, app.settings.caps).await?;
         drop(turn);

@@ -245,8 +245,9 @@ async fn queue(
         }
     }
     let text = "INSERT INTO jobs (build, settings, limits, state, queued_at, project, submitter,
-                target, arch, background, priority, waits, publishes)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id";
+                target, arch, background, priority, waits, publishes, isolation)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                RETURNING id";
     let publishes = owner.is_some_and(|owner| !owner.is_scratch);
     let insert = sqlx::query(text)
         .bind(build.0)
@@ -261,7 +262,8 @@ async fn queue(
         .bind(i64::from(job.is_background))
         .bind(job.priority)
         .bind(causes.len() as i64)
-        .bind(i64::from(publishes));
+        .bind(i64::from(publishes))
+        .bind(job.settings.isolation.word());
     let id = JobId(write.one(insert).await?.get(0));
     for cause in causes {
         let text = "INSERT INTO waits (job, waits_for) VALUES ($1, $2)";

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use kiln_model::{JobId, JobState, LeaseKey, ProjectId};
+use kiln_model::{Isolation, JobId, JobState, LeaseKey, ProjectId};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -24,6 +24,8 @@ const TURN: i64 = 1_000_000;
 pub struct Ability {
     /// Architectures, `noarch` need not be named.
     pub arch: String,
+    /// The strongest isolation that it offers; it offers the weaker ones too.
+    pub isolation: Isolation,
 }
 
 /// How much may be built at one time, whoever waits. Nothing is capped where there is no number.
@@ -121,8 +123,9 @@ impl Store {
     /// Whether something could begin that this worker can build: many ask, and few get something.
     async fn has_ready(&self, ability: &Ability) -> Result<bool, StoreError> {
         let text = "SELECT 1 FROM jobs WHERE state = 'queued' AND waits = 0
-                    AND project IS NOT NULL AND arch = $1 LIMIT 1";
-        let query = sqlx::query(text).bind(&ability.arch);
+                    AND project IS NOT NULL AND arch = $1 AND isolation IN ('namespaces', $2)
+                    LIMIT 1";
+        let query = sqlx::query(text).bind(&ability.arch).bind(ability.isolation.word());
         Ok(self.find("asking whether something waits", query).await?.is_some())
     }
 
@@ -234,9 +237,11 @@ async fn candidates(write: &mut Write, ability: &Ability) -> Result<Vec<Candidat
                 FROM projects, (SELECT CAST(0 AS BIGINT) AS background
                                 UNION ALL SELECT CAST(1 AS BIGINT)) AS kinds
                 WHERE EXISTS (SELECT 1 FROM jobs WHERE state = 'queued' AND waits = 0
-                    AND background = kinds.background AND project = projects.id AND arch = $1)
+                    AND background = kinds.background AND project = projects.id AND arch = $1
+                    AND isolation IN ('namespaces', $2))
                 ORDER BY kinds.background, projects.served, projects.id";
-    let rows = write.list(sqlx::query(text).bind(&ability.arch)).await?;
+    let rows =
+        write.list(sqlx::query(text).bind(&ability.arch).bind(ability.isolation.word())).await?;
     let candidate = |row: &AnyRow| Candidate {
         project: row.get("id"),
         is_background: row.get("background"),
@@ -261,9 +266,10 @@ async fn first_of(
     let targets: Vec<&String> = targets.map(|(target, _)| target).collect();
     let mut question = "SELECT id FROM jobs WHERE state = 'queued' AND waits = 0
         AND background = $1 AND project = $2 AND arch = $3
-        AND (spared IS NULL OR spared <> $4 OR spared_until < $5)"
+        AND (spared IS NULL OR spared <> $4 OR spared_until < $5)
+        AND isolation IN ('namespaces', $6)"
         .to_owned();
-    let mut at = 6;
+    let mut at = 7;
     for (column, count) in [("submitter", users.len()), ("target", targets.len())] {
         for _ in 0..count {
             write!(question, " AND {column} <> ${at}").expect("writing to a String cannot fail");
@@ -277,7 +283,8 @@ async fn first_of(
         .bind(candidate.project)
         .bind(&asker.ability.arch)
         .bind(asker.worker)
-        .bind(asker.now);
+        .bind(asker.now)
+        .bind(asker.ability.isolation.word());
     for user in users {
         query = query.bind(user);
     }

@@ -109,6 +109,7 @@ fn target() -> Target {
         vars: BTreeMap::new(),
         macros: BTreeMap::new(),
         rpm: Knobs { toolbox: Vec::new() },
+        limits: BTreeMap::new(),
         profile: BTreeMap::from([("strict".to_owned(), ProfileSpec { version: 1, packages })]),
         key: BTreeMap::new(),
         repos: Vec::new(),

@@ -185,6 +185,7 @@ fn target() -> Result<Target> {
         vars: BTreeMap::new(),
         macros: BTreeMap::new(),
         rpm: Knobs { toolbox: vec!["rpm".parse()?] },
+        limits: BTreeMap::new(),
         profile: BTreeMap::from([("bench".to_owned(), ProfileSpec { version: 1, packages })]),
         key: BTreeMap::new(),
         repos: Vec::new(),

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use kiln_agent::{Folders, Slots};
 use kiln_jail::{Cancel, Controllers, End, Launcher, Mount, Plan, Run, Step, User};
-use kiln_model::{Limits, Lock};
+use kiln_model::Lock;
 
 use crate::bare::Bare;
 use crate::meter::{self, Difference, Figures, Took};
@@ -192,8 +192,6 @@ impl Jails {
             |run, user| Step { run, user, cwd: at("/"), env: Vec::new(), also_fine: Vec::new() };
         let plan = Plan {
             hostname: at("build"),
-            ids: slot.ids.clone(),
-            folder: slot.scratch.join("bench"),
             mounts: vec![
                 Mount::Overlay { at: at("/"), lowers: layers.to_vec(), upper: at("root") },
                 Mount::Proc { at: at("/proc") },
@@ -203,14 +201,7 @@ impl Jails {
                 step(Run::BuildUser { folders: vec![at("/builddir")] }, User::Root),
                 step(Run::Program { argv: vec![at("/usr/bin/true")] }, User::Build),
             ],
-            collect: Vec::new(),
-            limits: Limits::default(),
-            cpus: Vec::new(),
-            address_space: None,
-            keep: Vec::new(),
-            without: Vec::new(),
-            door: None,
-            build_user: kiln_jail::BuildUser::default(),
+            ..Plan::that_cleans(slot.scratch.join("bench"), slot.ids.clone())
         };
         Ok(Self { launcher, cancel: Cancel::new()?, plan, _slot: slot })
     }

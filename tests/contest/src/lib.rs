@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use kiln_jail::{IdMap, Mount, Plan, Run, Step, StepEnded, User};
+use kiln_jail::{Grants, IdMap, Mount, Plan, Run, Step, StepEnded, User};
 use kiln_kit::Ground;
 use kiln_model::Limits;
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,8 @@ impl Arena {
             keep: Vec::new(),
             door: None,
             build_user: kiln_jail::BuildUser::default(),
+            grants: Grants::Guest,
+            clock: None,
             without: Vec::new(),
         }
     }

@@ -59,7 +59,7 @@ fn note(heard: &mut Heard, event: Event<'_>) {
         Event::Refused { name, why } => {
             heard.refused.push((name.as_str().to_owned(), why.to_owned()));
         }
-        Event::FileEnd | Event::Door(_) => {}
+        Event::FileEnd | Event::Stream(_) | Event::Door(_) => {}
         Event::Terminal(ours) => {
             let mut terminal = std::fs::File::from(ours);
             let mut text = String::new();

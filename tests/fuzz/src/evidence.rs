@@ -100,6 +100,7 @@ fn record_of(cas: &Cas) -> Record {
             base: None,
             pins: Vec::new(),
             rebuild: 0,
+            isolation: kiln_model::Isolation::default(),
             is_raw: false,
             variations: kiln_model::Variations::default(),
         },
@@ -124,7 +125,6 @@ fn bundle() -> Vec<u8> {
 fn statement() -> Vec<u8> {
     kiln_attest::Built {
         service: "https://kiln.example.org",
-        isolation: kiln_attest::Isolation::Namespaces,
         project: "clay",
         job: 12,
         attempt: 1,

@@ -107,5 +107,7 @@ fn nothing() -> BuildAsked {
         macros: Default::default(),
         with: Vec::new(),
         without: Vec::new(),
+        limits: Default::default(),
+        isolation: None,
     }
 }

@@ -32,6 +32,8 @@ pub struct How {
     pub env: Vec<(String, String)>,
     /// Whether files are left as the package makes them.
     pub is_raw: bool,
+    /// What stands between the build and the host; kiln's own choice where there is none.
+    pub isolation: Option<&'static str>,
 }
 
 /// What `kiln verify --json` says, as far as it is looked at.
@@ -203,6 +205,9 @@ impl<'a> Kiln<'a> {
         if how.is_raw {
             command.arg("--no-normalise");
         }
+        if let Some(isolation) = how.isolation {
+            command.args(["--isolation", isolation]);
+        }
         for (name, body) in &how.define {
             command.arg("--define").arg(format!("{name} {body}"));
         }
@@ -253,6 +258,13 @@ impl<'a> Kiln<'a> {
         Ok(())
     }
 
+    /// Runs another verb for the target, to its end.
+    pub fn run(&self, words: &[&str]) -> Result<Output> {
+        let mut command = self.command(&How::default())?;
+        command.args(words).arg("--target").arg(&self.place.trial.target);
+        command.stdin(Stdio::null()).output().context("running kiln")
+    }
+
     fn command(&self, how: &How) -> Result<Command> {
         let ground = &self.place.ground;
         let mut command = match (&how.hostname, ground.user()) {
@@ -273,6 +285,9 @@ impl<'a> Kiln<'a> {
             _ => ground.command(&self.place.program),
         };
         command.env("KILN_DIR", &self.folder);
+        if let Some(kernel) = std::env::var_os("KILN_GUEST_KERNEL") {
+            command.env("KILN_GUEST_KERNEL", kernel);
+        }
         command.envs(how.env.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }

@@ -9,6 +9,7 @@
 //! | [`together`] | builds at the same time see nothing of each other |
 //! | [`verify`] | each comes out the same from its record, also in another world, or it is told why not |
 //! | [`offenders`] | packages that are known not to be the same are found, and rightly named |
+//! | [`machine`] | attacks are held off; a build in a machine comes out as in a jail |
 //! | [`no_root`] | nothing of a build has root or a capability on the host |
 //!
 //! Zone: tests. It knows kiln by its command line alone, and links none of its crates.
@@ -19,6 +20,7 @@ pub mod build;
 pub mod cases;
 pub mod hints;
 pub mod kiln;
+pub mod machine;
 pub mod no_root;
 pub mod offenders;
 pub mod place;

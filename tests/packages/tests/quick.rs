@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use kiln_kit::Ground;
 use kiln_packages::offenders::{self, OFFENDERS};
 use kiln_packages::place::{Place, own_folder};
-use kiln_packages::{build, no_root, together, twice};
+use kiln_packages::{build, machine, no_root, together, twice};
 
 fn place() -> Option<Place> {
     Place::or_skip(None).expect("a place to build in")
@@ -69,6 +69,23 @@ fn each_macro_that_keeps_builds_the_same_is_missed_where_it_is_not() -> Result<(
 fn a_package_with_another_signature_is_the_one_that_was_built() -> Result<()> {
     let Some(place) = place() else { return Ok(()) };
     offenders::look_at_another_signature(&place)
+}
+
+#[test]
+fn packages_that_attack_are_held_off_and_get_through_weakened_jails() -> Result<()> {
+    let Some(place) = place() else { return Ok(()) };
+    machine::attacks(&place)
+}
+
+#[test]
+#[ignore = "emulated machines take their time: 'make test-all'"]
+fn a_build_in_a_machine_gives_the_same_bytes() -> Result<()> {
+    let Some(place) = place() else { return Ok(()) };
+    match machine::lack(&place)? {
+        Some(lack) => kiln_kit::skip(&lack),
+        None => machine::same(&place, "hello")?,
+    }
+    Ok(())
 }
 
 /// The proof that the test of builds at once could fail: without jails, the second one does.

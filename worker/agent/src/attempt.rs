@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use kiln_cas::Cas;
-use kiln_jail::{Cancel, Collect, Launcher, Mount, Step};
-use kiln_model::{Digest, Fault, Limits, Requirement, Stage};
+use kiln_jail::{Barrier, Cancel, Collect, Launcher, MicroVm, Mount, Step};
+use kiln_model::{Digest, Fault, Isolation, Limits, Requirement, Stage};
 use kiln_parse::rpmfile::{Facts, HeadCap};
 use kiln_wire::worker::{
     Claim, ClaimedArtifact, Ending, Lease, ResolveRequest, Resolved, Source, StageEnded,
@@ -41,9 +41,11 @@ const MORE_WANTED: i32 = 11;
 #[derive(Debug, Clone)]
 pub struct Agent {
     launcher: Launcher,
+    machines: Option<MicroVm>,
     cas: Cas,
     layers: Layers,
     authorities: Vec<PathBuf>,
+    without: Vec<Barrier>,
 }
 
 /// What an agent needs.
@@ -51,6 +53,8 @@ pub struct Agent {
 pub struct AgentSettings {
     /// Starts jails.
     pub launcher: Launcher,
+    /// Starts machines, where this host has what they are made of.
+    pub machines: Option<MicroVm>,
     /// Where blobs are.
     pub cas: Cas,
     /// Where layers and scratch space are.
@@ -58,13 +62,17 @@ pub struct AgentSettings {
     /// Files with certificates of authorities that servers of sources are believed by, besides
     /// those of this host.
     pub authorities: Vec<PathBuf>,
+    /// Barriers that every jail goes without: for the contest alone, and refused by every keeper but
+    /// its own.
+    pub without: Vec<Barrier>,
 }
 
 impl Agent {
     /// An agent over these folders.
     pub fn open(settings: AgentSettings) -> Result<Self, LayerError> {
-        let AgentSettings { launcher, cas, folders, authorities } = settings;
-        Ok(Self { launcher, cas, layers: Layers::open(&folders.layers())?, authorities })
+        let AgentSettings { launcher, machines, cas, folders, authorities, without } = settings;
+        let layers = Layers::open(&folders.layers())?;
+        Ok(Self { launcher, machines, cas, layers, authorities, without })
     }
 
     /// Runs the attempt that a lease stands for. Nothing of it is left in the slot afterwards;
@@ -94,6 +102,9 @@ impl Agent {
     ) -> Result<Claim, AttemptError> {
         let fetched = fetching::at_hand(self.attempt(lease, slot, control, cancel))?;
         let mut attempt = self.attempt(fetched.as_ref().unwrap_or(lease), slot, control, cancel);
+        if keep.is_some() && lease.settings.isolation == Isolation::Microvm {
+            return Err(AttemptError::NoKeeping);
+        }
         attempt.keep = keep;
         let claim = attempt.run();
         attempt.drop_own_layers()?;
@@ -154,6 +165,9 @@ impl Agent {
     ) -> Attempt<'a> {
         let jails = Jails {
             launcher: &self.launcher,
+            machines: self.machines.as_ref(),
+            isolation: lease.settings.isolation,
+            without: &self.without,
             slot,
             cas: &self.cas,
             control,

@@ -332,7 +332,7 @@ pub(crate) const PACKAGES: &str = "/kiln-packages";
 mod tests {
     use std::collections::BTreeMap;
 
-    use kiln_model::Variations;
+    use kiln_model::{Isolation, Variations};
 
     use super::*;
 
@@ -351,6 +351,7 @@ mod tests {
             base: None,
             is_raw: false,
             variations: Variations::default(),
+            isolation: Isolation::default(),
         }
     }
 

@@ -76,6 +76,12 @@ pub enum AttemptError {
     /// The layers below a kept buildroot were collected.
     #[error("layers of the kept buildroot are gone")]
     Unkept,
+    /// A build in a machine leaves no buildroot.
+    #[error("a buildroot in a microvm cannot be kept: it ends with its machine")]
+    NoKeeping,
+    /// This host starts no machines, and the build asks for one.
+    #[error("this host starts no microvm, and the build asks for one")]
+    NoMachines,
     /// A package asks for more each time it is asked (`%generate_buildrequires`).
     #[error("after {rounds} rounds the package still asks for new requirements, last for {last}")]
     Endless {
@@ -107,7 +113,7 @@ fn told(exit: &StepExit) -> String {
 impl Faulty for AttemptError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Cancelled | Self::Unkept | Self::Outlet(_) => Fault::Caller,
+            Self::Cancelled | Self::Unkept | Self::NoKeeping | Self::Outlet(_) => Fault::Caller,
             Self::Control(report) => report.fault,
             Self::Step { fault, .. } | Self::Source { fault, .. } => *fault,
             Self::Limit(_)
@@ -118,7 +124,7 @@ impl Faulty for AttemptError {
             Self::Jail(error) => error.fault(),
             Self::Layer(error) => error.fault(),
             Self::Cas(error) => error.fault(),
-            Self::Io { .. } => Fault::Host,
+            Self::NoMachines | Self::Io { .. } => Fault::Host,
         }
     }
 
@@ -134,6 +140,11 @@ impl Faulty for AttemptError {
             Self::Outlet(_) => {
                 Some("an operator allows hosts with 'kiln up --source-host'".to_owned())
             }
+            Self::NoKeeping => Some("build it with --isolation namespaces to keep it".to_owned()),
+            Self::NoMachines => Some(
+                "'kiln doctor' says what this host lacks for it, and the command that mends it"
+                    .to_owned(),
+            ),
             Self::Unkept => Some("build it again with --keep-root".to_owned()),
             _ => None,
         }

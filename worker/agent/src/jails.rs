@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use kiln_cas::{Cas, Inserter};
 use kiln_jail::{
-    BUILD_ID, BuildUser, Cancel, Collect, End, Event, Launcher, Mount, Outcome, Plan, Run, Step,
-    StepEnded, StepExit,
+    BUILD_ID, Barrier, BuildUser, Cancel, Collect, End, Event, Grants, Launcher, MicroVm, Mount,
+    Outcome, Plan, Run, Step, StepEnded, StepExit,
 };
-use kiln_model::{Around, Fault, LeaseKey, Limits, Outlets};
+use kiln_model::{Around, Fault, Isolation, LeaseKey, Limits, Outlets};
 use kiln_wire::worker::ClaimedArtifact;
 
 use crate::control::{Control, LogKind};
@@ -23,6 +23,9 @@ use crate::slot::Slot;
 /// Who runs jails: what all jails of one attempt have in common.
 pub(crate) struct Jails<'a> {
     pub(crate) launcher: &'a Launcher,
+    pub(crate) machines: Option<&'a MicroVm>,
+    pub(crate) isolation: Isolation,
+    pub(crate) without: &'a [Barrier],
     pub(crate) slot: &'a Slot,
     pub(crate) cas: &'a Cas,
     pub(crate) control: &'a dyn Control,
@@ -99,10 +102,14 @@ impl Jails<'_> {
         wanted: Wanted,
         terminal: Option<&dyn Fn(OwnedFd)>,
     ) -> Result<Ran, AttemptError> {
+        let machines = self.machines_for(&wanted, terminal.is_some())?;
         let plan = self.plan(&wanted)?;
         let mut results = Results::new(self, &wanted);
-        let outcome =
-            self.launcher.run(&plan, self.cancel, &mut |event| results.take(event, terminal));
+        let mut on = |event: Event<'_>| results.take(event, terminal);
+        let outcome = match machines {
+            Some(machines) => machines.run(&plan, self.cancel, &mut on),
+            None => self.launcher.run(&plan, self.cancel, &mut on),
+        };
         let Results { files, refused, door, .. } = results;
         let denied = door.map_or_else(Vec::new, |door| door.refused());
         if wanted.keep.is_empty() {
@@ -121,6 +128,22 @@ impl Jails<'_> {
             judged => judged?,
         }
         Ok(Ran { folder: plan.folder, files, refused, steps: outcome.steps })
+    }
+
+    /// What a jail is started by: machines, where the build asks for one. A shell and the fetching
+    /// of sources are no code of a package's build and need what a machine has not; layers are kept,
+    /// and nothing that a machine wrote is.
+    fn machines_for(
+        &self,
+        wanted: &Wanted,
+        has_terminal: bool,
+    ) -> Result<Option<&MicroVm>, AttemptError> {
+        let needs_host = has_terminal || wanted.way.is_some() || !wanted.keep.is_empty();
+        match self.isolation {
+            Isolation::Namespaces => Ok(None),
+            Isolation::Microvm if needs_host => Ok(None),
+            Isolation::Microvm => self.machines.map(Some).ok_or(AttemptError::NoMachines),
+        }
     }
 
     fn plan(&self, wanted: &Wanted) -> Result<Plan, AttemptError> {
@@ -150,7 +173,9 @@ impl Jails<'_> {
                 id: BUILD_ID + self.around.user_offset,
                 home: self.around.home.to_owned(),
             },
-            without: Vec::new(),
+            grants: Grants::Guest,
+            clock: None,
+            without: self.without.to_vec(),
         })
     }
 
@@ -186,7 +211,7 @@ impl Jails<'_> {
 /// The name by which a failed step is told.
 fn program_of(step: &Step) -> String {
     match &step.run {
-        Run::Program { argv } | Run::Terminal { argv } => {
+        Run::Program { argv } | Run::Stream { argv } | Run::Terminal { argv } => {
             // A shell that runs another program for kiln's sake is not worth telling of.
             let other = argv.iter().filter(|_| argv.get(1).is_some_and(|it| it == "-c"));
             let path = other.into_iter().find(|it| it.starts_with("/usr/bin/"));
@@ -251,7 +276,7 @@ impl<'a> Results<'a> {
                     self.door = Some(Door::open(listener, way.outlets.clone(), way.bytes));
                 }
             }
-            Event::StepEnded(_) => {}
+            Event::StepEnded(_) | Event::Stream(_) => {}
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ mod folders;
 mod jails;
 mod kept;
 mod layers;
+mod machines;
 mod materialise;
 mod slot;
 
@@ -23,4 +24,5 @@ pub use error::AttemptError;
 pub use folders::Folders;
 pub use kept::KeptRoot;
 pub use layers::{Layer, LayerError, Layers};
+pub use machines::open_machines;
 pub use slot::{Slot, SlotError, Slots};

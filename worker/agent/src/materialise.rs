@@ -100,6 +100,8 @@ impl Materialiser<'_> {
         Ok(Root { layers, toolbox: toolbox.key, packages: wanted })
     }
 
+    /// The name of a layer. One that was made in a weakened jail is another one: nobody but the
+    /// contest may find it.
     fn key(
         &self,
         kind: &str,
@@ -107,7 +109,11 @@ impl Materialiser<'_> {
         below: Option<Digest>,
         packages: &[&LockedPackage],
     ) -> Digest {
-        let key = layer_key(kind, toolbox, below, packages);
+        let kind = match self.jails.without {
+            [] => kind.to_owned(),
+            without => format!("{kind} without {without:?}"),
+        };
+        let key = layer_key(&kind, toolbox, below, packages);
         match self.only_for {
             None => key,
             Some(LeaseKey { job, epoch }) => {

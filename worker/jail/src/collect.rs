@@ -62,10 +62,14 @@ impl<W: Write> Walk<'_, W> {
         folder: &OwnedFd,
         depth: u32,
     ) -> Result<Collected, SetupError> {
-        for name in names_in(folder, self.plan.limits.files)? {
+        let cap = match self.plan.is_without(Barrier::Limits) {
+            true => u64::MAX,
+            false => self.plan.limits.files,
+        };
+        for name in names_in(folder, cap)? {
             self.files += 1;
             let allowed = self.plan.limits.files;
-            if self.files > allowed {
+            if self.files > allowed && !self.plan.is_without(Barrier::Limits) {
                 let limit = Limit::Files;
                 return Ok(Collected::TooMuch(Breached { limit, allowed, seen: self.files }));
             }
@@ -155,7 +159,7 @@ fn names_in(folder: &OwnedFd, cap: u64) -> Result<Vec<String>, SetupError> {
     Ok(names)
 }
 
-fn name_trouble(name: &str) -> Option<&'static str> {
+pub(crate) fn name_trouble(name: &str) -> Option<&'static str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._+~^".contains(c);
     if name.len() > NAME_CAP {
         Some("its name is too long")

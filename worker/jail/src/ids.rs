@@ -94,6 +94,14 @@ impl IdMap {
         Ok(Self { users, groups })
     }
 
+    /// The map inside a machine, where every id is free: each is itself, so that layers' files
+    /// have the owners that they have outside.
+    pub fn of_machine() -> Self {
+        let same = |first: u32, count: u32| Extent { inside: first, outside: first, count };
+        let extents = vec![same(0, SYSTEM_IDS), same(BUILD_ID, SLOT_IDS), same(NOBODY, 1)];
+        Self { users: extents.clone(), groups: extents }
+    }
+
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
         let range = Range { first: 100_000, count: 65_536 };

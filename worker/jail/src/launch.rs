@@ -20,6 +20,7 @@ use crate::cgroup::{Controllers, Group};
 use crate::ids::{Extent, IdError};
 use crate::messages::{FileHead, FromKeeper, MESSAGE_CAP, StepEnded, ToKeeper};
 use crate::plan::{Barrier, Plan, PlanError};
+use crate::rate::Rate;
 use crate::terminal::Receiver;
 
 /// Starts jails.
@@ -28,6 +29,8 @@ pub struct Launcher {
     keeper: PathBuf,
     arguments: Vec<String>,
     controllers: Controllers,
+    /// Whether this process may write id maps itself: as root, which it is in a machine alone.
+    maps_itself: bool,
 }
 
 /// Something that happens while a jail runs, in the order in which it is heard of.
@@ -39,6 +42,8 @@ pub enum Event<'a> {
     StepEnded(&'a StepEnded),
     /// The guest has a terminal; this is our end.
     Terminal(OwnedFd),
+    /// The other end of a step's stream.
+    Stream(OwnedFd),
     /// The jail has a door; this listens at it.
     Door(OwnedFd),
     /// A file begins. Its name is made of the characters of package names and is no path.
@@ -96,6 +101,13 @@ pub enum JailError {
     /// The jail could not be made; the guest has no part in it.
     #[error("making the jail: {0}")]
     Setup(String),
+    /// There is no machine.
+    #[cfg(feature = "host")]
+    #[error("making a machine")]
+    Host(#[source] Box<crate::machine::MachineError>),
+    /// The machine ended, or says what no machine of ours says: its guest's doing.
+    #[error("running a machine: {0}")]
+    Machine(String),
     /// A step failed for want of disk.
     #[error("running a jail: its disk is full, only {left} bytes are left")]
     Full {
@@ -124,6 +136,9 @@ impl Faulty for JailError {
             | Self::Setup(_)
             | Self::Full { .. }
             | Self::Io { .. } => Fault::Host,
+            #[cfg(feature = "host")]
+            Self::Host(error) => error.fault(),
+            Self::Machine(_) => Fault::Package,
             Self::Plan(_) | Self::Keeper(_) => Fault::Kiln,
         }
     }
@@ -136,7 +151,9 @@ impl Faulty for JailError {
             Self::Full { .. } => {
                 Some("free some disk space; 'kiln cache gc' removes what no lock needs".into())
             }
-            Self::Plan(_) | Self::Keeper(_) | Self::Io { .. } => None,
+            #[cfg(feature = "host")]
+            Self::Host(error) => error.hint(),
+            Self::Machine(_) | Self::Plan(_) | Self::Keeper(_) | Self::Io { .. } => None,
         }
     }
 }
@@ -149,7 +166,13 @@ impl Launcher {
     /// Jails whose keeper is started as `keeper` with `arguments`: this same program in another
     /// role, which calls [`crate::keeper_main`].
     pub fn new(keeper: PathBuf, arguments: Vec<String>, controllers: Controllers) -> Self {
-        Self { keeper, arguments, controllers }
+        Self { keeper, arguments, controllers, maps_itself: false }
+    }
+
+    /// The same for a process that is root of a machine: it asks no program for id maps.
+    pub fn of_machine(keeper: PathBuf, arguments: Vec<String>) -> Self {
+        let controllers = Controllers::find();
+        Self { keeper, arguments, controllers, maps_itself: true }
     }
 
     /// Runs a plan to its end. Every process of the jail is dead and everything that it wrote is
@@ -161,6 +184,9 @@ impl Launcher {
         on: &mut dyn FnMut(Event<'_>) -> io::Result<()>,
     ) -> Result<Outcome, JailError> {
         plan.check()?;
+        if plan.clock.is_some() && !self.maps_itself {
+            return Err(PlanError::Unsupported("only a machine has a clock of its own").into());
+        }
         let (log, guests_log) = pipe_with(PipeFlags::CLOEXEC)
             .map_err(io::Error::from)
             .map_err(failed("making a pipe"))?;
@@ -175,11 +201,13 @@ impl Launcher {
             .spawn()
             .map_err(failed("starting the jail's keeper"))?;
         let limits = &plan.limits;
-        let cpus = plan.cpus.len().max(1).try_into().unwrap_or(u32::MAX);
+        let cpus = cpus_of(plan);
         let group =
             self.controllers.group(limits, cpus).map_err(failed("making control groups"))?;
         let counts_memory = !self.controllers.counts_memory();
-        let mut run = Run { plan, control, log, child, group, counts_memory, on, cancel };
+        let maps_itself = self.maps_itself;
+        let mut run =
+            Run { plan, control, log, child, group, counts_memory, maps_itself, on, cancel };
         let result = run.go();
         // The keeper ends by itself once its stream is closed, and cleans up before it does.
         let Run { control, mut child, group, .. } = run;
@@ -203,6 +231,7 @@ struct Run<'a> {
     child: Child,
     group: Group,
     counts_memory: bool,
+    maps_itself: bool,
     on: &'a mut dyn FnMut(Event<'_>) -> io::Result<()>,
     cancel: &'a Cancel,
 }
@@ -215,6 +244,7 @@ struct State {
     started: Instant,
     heard: Instant,
     logged: u64,
+    rate: Rate,
     stopping: bool,
 }
 
@@ -228,6 +258,7 @@ impl Run<'_> {
             started: now,
             heard: now,
             logged: 0,
+            rate: Rate::new(now),
             stopping: false,
         };
         loop {
@@ -331,6 +362,10 @@ impl Run<'_> {
             let breached = Breached { limit: Limit::Log, allowed, seen: state.logged };
             self.stop(state, End::Breached(breached))?;
         }
+        let flood = state.rate.count(count as u64, self.plan.limits.log_rate, state.heard);
+        if let Some(breached) = flood.filter(|_| !self.plan.is_without(Barrier::Limits)) {
+            self.stop(state, End::Breached(breached))?;
+        }
         Ok(true)
     }
 
@@ -368,6 +403,11 @@ impl Run<'_> {
                     (self.on)(Event::Terminal(terminal)).map_err(failed("taking a terminal"))?;
                 }
             }
+            FromKeeper::Stream => {
+                if let Some(stream) = descriptor {
+                    (self.on)(Event::Stream(stream)).map_err(failed("taking a stream"))?;
+                }
+            }
             FromKeeper::Door => {
                 if let Some(door) = descriptor {
                     (self.on)(Event::Door(door)).map_err(failed("taking a door"))?;
@@ -399,11 +439,29 @@ impl Run<'_> {
     fn map_ids(&self) -> Result<(), JailError> {
         let pid = self.child.id();
         let maps = &self.plan.ids;
+        if self.maps_itself {
+            write_map(pid, "uid_map", &maps.users)?;
+            return write_map(pid, "gid_map", &maps.groups);
+        }
         let users = start_mapping("newuidmap", pid, &maps.users)?;
         let groups = start_mapping("newgidmap", pid, &maps.groups)?;
         end_mapping("newuidmap", users)?;
         end_mapping("newgidmap", groups)
     }
+}
+
+/// How many CPUs the guest may use at once: where the plan names none, all that there are.
+fn cpus_of(plan: &Plan) -> u32 {
+    let all = || std::thread::available_parallelism().map_or(1, usize::from);
+    let count = if plan.cpus.is_empty() { all() } else { plan.cpus.len() };
+    count.try_into().unwrap_or(u32::MAX)
+}
+
+/// Writes an id map (user_namespaces(7)): all of it at once, or the kernel takes none.
+fn write_map(pid: u32, file: &str, extents: &[Extent]) -> Result<(), JailError> {
+    let line = |it: &Extent| format!("{} {} {}\n", it.inside, it.outside, it.count);
+    let text: String = extents.iter().map(line).collect();
+    std::fs::write(format!("/proc/{pid}/{file}"), text).map_err(failed("writing an id map"))
 }
 
 struct News {

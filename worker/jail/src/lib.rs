@@ -11,6 +11,8 @@
 //!       steps                    the guest: what a package brings
 //! ```
 //!
+//! A [`MicroVm`] does the same inside a machine, with the same keeper in it.
+//!
 //! What does not belong here: what is built, why, and what becomes of it.
 
 mod cancel;
@@ -21,13 +23,18 @@ mod ids;
 mod keeper;
 mod launch;
 mod lockdown;
+#[cfg(feature = "host")]
+mod machine;
+pub mod machine_messages;
 mod messages;
 mod mounts;
 mod pid1;
 mod plan;
 mod policy;
+mod rate;
 mod sys;
 mod terminal;
+#[cfg(feature = "host")]
 mod unpack;
 mod watch;
 
@@ -39,6 +46,8 @@ pub use ids::{
 pub use keeper::{Strength, main as keeper_main};
 pub use launch::{End, Event, JailError, Launcher, Outcome};
 pub use lockdown::landlock_works;
+#[cfg(feature = "host")]
+pub use machine::{Accelerator, Kernel, MachineError, MicroVm, MicroVmSettings};
 pub use messages::{FileHead, StepEnded, StepExit};
-pub use plan::{Barrier, BuildUser, Collect, Mount, Plan, PlanError, Run, Step, User};
+pub use plan::{Barrier, BuildUser, Collect, Grants, Mount, Plan, PlanError, Run, Step, User};
 pub use policy::PolicyError;

@@ -50,6 +50,8 @@ pub(crate) enum FromKeeper {
     },
     /// A terminal's other end comes with this message, as a descriptor.
     Terminal,
+    /// The other end of a step's stream comes with this message, as a descriptor.
+    Stream,
     /// What listens at the jail's door comes with this message, as a descriptor.
     Door,
     /// Every process is dead, everything is collected and removed.

@@ -20,6 +20,9 @@ use rustix::mount::{
 use crate::plan::{Barrier, Mount, Plan};
 use crate::policy::Mounts;
 
+/// The device by which a host runs machines.
+const KVM: &str = "/dev/kvm";
+
 /// What went wrong while the jail was made.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing}")]
@@ -60,6 +63,9 @@ impl Sources {
         let open_all = |mount: &Mount| match mount {
             Mount::Overlay { lowers, .. } => lowers.iter().map(|path| open_path(path)).collect(),
             Mount::ReadOnly { from, .. } => Ok(vec![open_path(from)?]),
+            // A plain name, checked with the plan; what lies there is the launcher's own.
+            Mount::Own { name, .. } => Ok(vec![open_path(&plan.folder.join(name))?]),
+            Mount::Kvm { .. } => Ok(vec![open_path(Path::new(KVM))?]),
             Mount::Memory { .. } | Mount::Proc { .. } | Mount::Dev { .. } => Ok(Vec::new()),
         };
         let of_mount = plan.mounts.iter().map(open_all).collect::<Result<_, SetupError>>()?;
@@ -110,11 +116,13 @@ impl<'a> Place<'a> {
     /// The place of a mount, made where it is missing: a file for a source that is a file, a
     /// folder for anything else.
     fn made(root: BorrowedFd<'a>, mount: &Mount, opened: &[OwnedFd]) -> Result<Self, SetupError> {
-        let is_file = matches!(mount, Mount::ReadOnly { .. })
-            && opened.iter().any(|source| {
-                rustix::fs::fstat(source)
-                    .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory)
-            });
+        let is_file =
+            matches!(mount, Mount::ReadOnly { .. } | Mount::Own { .. } | Mount::Kvm { .. })
+                && opened.iter().any(|source| {
+                    rustix::fs::fstat(source).is_ok_and(|stat| {
+                        FileType::from_raw_mode(stat.st_mode) != FileType::Directory
+                    })
+                });
         let at = mount.at().trim_start_matches('/').to_owned();
         make_place(root, &at, is_file)?;
         Ok(Self { root, at })
@@ -161,6 +169,10 @@ fn perform(
         Mount::Overlay { upper, .. } => overlay(place, opened, &sources.folder, upper),
         Mount::Memory { bytes, mode, .. } => memory(place, *bytes, *mode),
         Mount::ReadOnly { .. } => read_only(place, &opened[0]),
+        Mount::Own { .. } => own(place, &opened[0]),
+        // As the other devices are: bound alone, from the host's own.
+        Mount::Kvm { .. } => mount_bind(via_proc(&opened[0]), via_proc(&place.open()?))
+            .doing(|| "binding".to_owned()),
         Mount::Proc { .. } => proc(place, policy, plan.is_without(Barrier::ProcMasks)),
         Mount::Dev { .. } => dev(place, policy, plan),
     }
@@ -215,6 +227,14 @@ fn memory(place: &Place<'_>, bytes: u64, mode: u32) -> Result<(), SetupError> {
 fn read_only(place: &Place<'_>, from: &OwnedFd) -> Result<(), SetupError> {
     mount_bind(via_proc(from), via_proc(&place.open()?)).doing(|| "binding".to_owned())?;
     seal(place, MountFlags::NODEV | MountFlags::NOSUID)
+}
+
+fn own(place: &Place<'_>, from: &OwnedFd) -> Result<(), SetupError> {
+    mount_bind(via_proc(from), via_proc(&place.open()?)).doing(|| "binding".to_owned())?;
+    let top = place.open()?;
+    let closed = MountFlags::NODEV | MountFlags::NOSUID | MountFlags::NOEXEC;
+    let flags = MountFlags::BIND | closed | locked_flags(&top)?;
+    mount_remount(via_proc(&top), flags, "").doing(|| "closing it".to_owned())
 }
 
 /// Makes the mount at `place` read-only.

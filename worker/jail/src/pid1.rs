@@ -3,11 +3,10 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -22,7 +21,6 @@ use crate::mounts::{self, Doing, SetupError, Sources};
 use crate::plan::{Barrier, BuildUser, Plan, Run, Step};
 use crate::sys::{self, Side};
 use crate::terminal;
-use crate::unpack;
 
 /// What pid 1 exits with when it could not make the jail.
 pub(crate) const SETUP_FAILED: i32 = 125;
@@ -197,12 +195,18 @@ fn end_everyone() {
 fn start(plan: &Plan, step: &Step, status: &UnixStream) -> Result<(), SetupError> {
     rustix::process::setsid().doing(|| "starting a session".to_owned())?;
     match &step.run {
-        Run::Unpack { from } => unpack::unpack_all(Path::new(from)),
+        Run::Unpack { from } => unpack(from),
         Run::BuildUser { folders } => make_build_user(&plan.build_user, folders),
         Run::Program { argv } => {
             lockdown::become_user(step.user, plan)?;
             die_with_parent()?;
             Err(exec(argv, step))
+        }
+        Run::Stream { argv } => {
+            let argv = open_stream(argv, status)?;
+            lockdown::become_user(step.user, plan)?;
+            die_with_parent()?;
+            Err(exec(&argv, step))
         }
         Run::Terminal { argv } => {
             terminal::open(status.as_fd())?;
@@ -211,6 +215,28 @@ fn start(plan: &Plan, step: &Step, status: &UnixStream) -> Result<(), SetupError
             Err(exec(argv, step))
         }
     }
+}
+
+#[cfg(feature = "host")]
+fn unpack(from: &str) -> Result<(), SetupError> {
+    crate::unpack::unpack_all(std::path::Path::new(from))
+}
+
+/// In a machine nothing is unpacked: the parser of packages stays out of it.
+#[cfg(not(feature = "host"))]
+fn unpack(_: &str) -> Result<(), SetupError> {
+    Err(SetupError::new("unpacking in a machine", io::ErrorKind::Unsupported))
+}
+
+/// Makes a stream to the launcher's side; the end that is kept outlives the exec, and its number
+/// is put into the arguments.
+fn open_stream(argv: &[String], status: &UnixStream) -> Result<Vec<String>, SetupError> {
+    let (ours, theirs) = UnixStream::pair().doing(|| "making a stream".to_owned())?;
+    terminal::send(status.as_fd(), &FromKeeper::Stream, theirs.as_fd())?;
+    rustix::io::fcntl_setfd(&ours, rustix::io::FdFlags::empty())
+        .doing(|| "handing a stream on".to_owned())?;
+    let number = ours.into_raw_fd().to_string();
+    Ok(argv.iter().map(|word| word.replace("{stream}", &number)).collect())
 }
 
 fn exec(argv: &[String], step: &Step) -> SetupError {

@@ -44,6 +44,13 @@ pub struct Plan {
     /// Who the build user is inside.
     #[serde(default)]
     pub build_user: BuildUser,
+    /// What its processes may ask of the kernel.
+    #[serde(default)]
+    pub grants: Grants,
+    /// The time that its clock begins at, in seconds since 1970; that of the host where there is
+    /// none. Only a machine has a clock of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<i64>,
     /// Barriers that are left out, to show that a test can see them missing. Refused by every
     /// keeper but the contest's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -66,6 +73,17 @@ impl Default for BuildUser {
     fn default() -> Self {
         Self { name: "build".to_owned(), id: BUILD_ID, home: "/builddir".to_owned() }
     }
+}
+
+/// Which of the lists of `policy/` holds for a jail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grants {
+    /// `policy/seccomp.toml`: what building a package takes.
+    #[default]
+    Guest,
+    /// `policy/emulator.toml`: what it takes to run a machine, and nothing else.
+    Emulator,
 }
 
 /// One mount. Paths named `at` are inside the jail, absolute and without `..`.
@@ -96,6 +114,18 @@ pub enum Mount {
         at: String,
         /// What of the host.
         from: PathBuf,
+    },
+    /// A file of the plan's folder that the launcher made, to be read and written.
+    Own {
+        /// Where.
+        at: String,
+        /// Its name in the folder.
+        name: String,
+    },
+    /// The host's own virtual machines: `/dev/kvm`.
+    Kvm {
+        /// Where.
+        at: String,
     },
     /// The processes of the jail, with what tells of the host hidden.
     Proc {
@@ -145,6 +175,12 @@ pub enum Run {
     BuildUser {
         /// The folders, in order.
         folders: Vec<String>,
+    },
+    /// A program with a stream of its own to the launcher's side, both ways. `{stream}` in an
+    /// argument stands for the number of its descriptor.
+    Stream {
+        /// The path and the arguments; the path is also argument 0.
+        argv: Vec<String>,
     },
     /// A program on a terminal of its own, which the launcher's side gets.
     Terminal {
@@ -249,6 +285,9 @@ pub enum PlanError {
     /// A build user whose number is not one of the slot's own.
     #[error("the build user can't have the number {0}")]
     BuildUser(u32),
+    /// It asks for something that this kind of jail does not have.
+    #[error("{0}")]
+    Unsupported(&'static str),
     /// A barrier is left out, which only the contest may ask for.
     #[error("this program does not run weakened jails")]
     Weakened,
@@ -270,6 +309,8 @@ impl Plan {
             keep: Vec::new(),
             door: None,
             build_user: BuildUser::default(),
+            grants: Grants::Guest,
+            clock: None,
             without: Vec::new(),
         }
     }
@@ -288,17 +329,21 @@ impl Plan {
         }
         for mount in &self.mounts {
             check_path(mount.at())?;
-            if let Mount::Overlay { at, lowers, upper } = mount {
-                check_name(upper)?;
-                if lowers.is_empty() {
-                    return Err(PlanError::Lowers(at.clone()));
+            match mount {
+                Mount::Overlay { at, lowers, upper } => {
+                    check_name(upper)?;
+                    if lowers.is_empty() {
+                        return Err(PlanError::Lowers(at.clone()));
+                    }
                 }
+                Mount::Own { name, .. } => check_name(name)?,
+                _ => {}
             }
         }
         for step in &self.steps {
             check_path(&step.cwd)?;
             match &step.run {
-                Run::Program { argv } | Run::Terminal { argv } => {
+                Run::Program { argv } | Run::Stream { argv } | Run::Terminal { argv } => {
                     check_path(argv.first().ok_or(PlanError::Empty)?)?;
                 }
                 Run::Unpack { from } => check_path(from)?,
@@ -330,6 +375,8 @@ impl Mount {
             Self::Overlay { at, .. }
             | Self::Memory { at, .. }
             | Self::ReadOnly { at, .. }
+            | Self::Own { at, .. }
+            | Self::Kvm { at }
             | Self::Proc { at }
             | Self::Dev { at } => at,
         }
@@ -379,6 +426,8 @@ mod tests {
             keep: Vec::new(),
             door: None,
             build_user: BuildUser::default(),
+            grants: Grants::Guest,
+            clock: None,
             without: Vec::new(),
         }
     }

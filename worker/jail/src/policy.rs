@@ -5,9 +5,10 @@ use seccompiler::{BpfProgram, TargetArch};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::plan::Barrier;
+use crate::plan::{Barrier, Grants};
 
 const SECCOMP: &str = include_str!("../../../policy/seccomp.toml");
+const EMULATOR: &str = include_str!("../../../policy/emulator.toml");
 const CAPABILITIES: &str = include_str!("../../../policy/capabilities.toml");
 const MOUNTS: &str = include_str!("../../../policy/mounts.toml");
 
@@ -75,11 +76,14 @@ struct Sockets {
 
 /// The filters, in the order in which they are to be installed: where two refuse the same call,
 /// the kernel takes the answer of the one that was installed last.
-pub(crate) fn filters(without: &[Barrier]) -> Result<Vec<BpfProgram>, PolicyError> {
+pub(crate) fn filters(grants: Grants, without: &[Barrier]) -> Result<Vec<BpfProgram>, PolicyError> {
     if without.contains(&Barrier::Seccomp) {
         return Ok(Vec::new());
     }
-    let policy: Seccomp = read("seccomp.toml", SECCOMP)?;
+    let policy: Seccomp = match grants {
+        Grants::Guest => read("seccomp.toml", SECCOMP)?,
+        Grants::Emulator => read("emulator.toml", EMULATOR)?,
+    };
     let allow = policy.allow.iter().flat_map(|group| &group.calls).map(|call| rule(call, &[]));
     let allow = filter(libc::ENOSYS, None, allow.collect());
     let mut refuse: Vec<Value> = Vec::new();
@@ -235,8 +239,8 @@ mod tests {
     use super::*;
 
     /// Every call of the policy with the reasons of the groups that name it.
-    fn calls_by_group() -> BTreeMap<String, Vec<String>> {
-        let policy: Seccomp = read("seccomp.toml", SECCOMP).expect("the policy reads");
+    fn calls_by_group(text: &str) -> BTreeMap<String, Vec<String>> {
+        let policy: Seccomp = read("a policy", text).expect("the policy reads");
         let mut calls: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for group in policy.allow.iter().chain(&policy.refuse) {
             for call in &group.calls {
@@ -248,23 +252,26 @@ mod tests {
 
     #[test]
     fn the_policy_compiles_and_weakening_it_shortens_it() {
-        let full = filters(&[]).expect("compiled");
-        assert_eq!(full.len(), 2);
-        let weak = filters(&[Barrier::SocketFamilies]).expect("compiled");
-        assert!(weak[1].len() < full[1].len());
-        assert!(filters(&[Barrier::Seccomp]).expect("nothing to compile").is_empty());
+        for grants in [Grants::Guest, Grants::Emulator] {
+            let full = filters(grants, &[]).expect("compiled");
+            assert_eq!(full.len(), 2);
+            let weak = filters(grants, &[Barrier::SocketFamilies]).expect("compiled");
+            assert!(weak[1].len() < full[1].len());
+            let none = filters(grants, &[Barrier::Seccomp]).expect("nothing to compile");
+            assert!(none.is_empty());
+        }
     }
 
     #[test]
     fn no_call_stands_in_two_groups() {
-        for (call, groups) in calls_by_group() {
+        for (call, groups) in [SECCOMP, EMULATOR].into_iter().flat_map(calls_by_group) {
             assert_eq!(groups.len(), 1, "{call} stands in {groups:?}");
         }
     }
 
     #[test]
     fn every_grant_has_a_reason() {
-        for groups in calls_by_group().values() {
+        for (_, groups) in [SECCOMP, EMULATOR].into_iter().flat_map(calls_by_group) {
             assert!(groups.iter().all(|why| why.len() > 10));
         }
         for text in [CAPABILITIES, MOUNTS] {

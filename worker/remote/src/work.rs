@@ -7,7 +7,7 @@ use std::time::Duration;
 use kiln_agent::{Agent, Slot, SlotError, Slots};
 use kiln_cas::Cas;
 use kiln_jail::{Cancel, Launcher};
-use kiln_model::LeaseKey;
+use kiln_model::{Isolation, LeaseKey};
 use kiln_wire::worker::{Ending, Finish, Lease, LeaseRequest, VERSION};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -32,6 +32,8 @@ pub struct WorkSettings {
     pub cas: Cas,
     /// How many attempts it runs at once.
     pub parallel: u32,
+    /// The strongest isolation that it offers.
+    pub isolation: Isolation,
     /// One lease, one attempt, and that's it.
     pub once: bool,
     /// Told to stop: soon, or now.
@@ -82,6 +84,7 @@ async fn hand(settings: Arc<WorkSettings>, running: Arc<Running>) -> Result<(), 
         protocol: VERSION,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         slots: settings.parallel,
+        isolation: settings.isolation,
     };
     while *stop.borrow() == Stop::Not {
         let Some(slot) = take_slot(&settings).await else {

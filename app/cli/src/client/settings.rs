@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kiln_model::ProjectSettings;
+use kiln_model::{Isolation, Limit, ProjectSettings, SetLimit};
 
 use super::projects::yes_or_no;
 use crate::failure::{Failure, doing};
@@ -65,6 +65,22 @@ pub(crate) struct SettingsArguments {
     /// Whether each build is built again, when nothing else waits, and compared: yes or no
     #[arg(long, value_parser = yes_or_no)]
     verify: Option<bool>,
+    /// A limit of its builds, as memory=8G or wall=90m; may be given again
+    #[arg(long, value_name = "WHAT=HOW MUCH")]
+    limit: Vec<SetLimit>,
+
+    /// A limit that is left to its targets again; may be given again
+    #[arg(long, value_name = "WHAT", value_parser = limit_of)]
+    drop_limit: Vec<Limit>,
+
+    /// What stands between its builds and their hosts: namespaces or microvm
+    #[arg(long, value_name = "ISOLATION")]
+    isolation: Option<Isolation>,
+}
+
+fn limit_of(text: &str) -> Result<Limit, String> {
+    let found = Limit::ALL.into_iter().find(|limit| limit.word() == text);
+    found.ok_or_else(|| "no such limit".to_owned())
 }
 
 fn macro_of(text: &str) -> Result<(String, String), String> {
@@ -86,6 +102,9 @@ impl SettingsArguments {
             && keep_days.is_none()
             && gzip.is_none()
             && verify.is_none()
+            && self.limit.is_empty()
+            && self.drop_limit.is_empty()
+            && self.isolation.is_none()
             && self.macros.is_empty()
             && lists.into_iter().chain(names).all(Vec::is_empty)
     }
@@ -126,6 +145,9 @@ impl SettingsArguments {
         new.keep_days = self.keep_days.unwrap_or(new.keep_days);
         new.gzip = self.gzip.unwrap_or(new.gzip);
         new.verify = self.verify.unwrap_or(new.verify);
+        new.limits.retain(|limit, _| !self.drop_limit.contains(limit));
+        new.limits.extend(self.limit.iter().map(|set| (set.0, set.1)));
+        new.isolation = self.isolation.or(new.isolation);
         Ok(new)
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use console::style;
 use kiln_api::{Build, BuildAsked, BuildsMade, Given, Job, Upload, UploadAsked};
 use kiln_cas::Cas;
-use kiln_model::{Fault, Report};
+use kiln_model::{Fault, Isolation, Report};
 use kiln_wire::worker::{Source, SourceFile};
 use reqwest::{Body, Method};
 use tokio::io::AsyncSeekExt as _;
@@ -58,6 +58,8 @@ pub(crate) struct Asked {
     pub(crate) macros: BTreeMap<String, String>,
     pub(crate) with: Vec<String>,
     pub(crate) without: Vec<String>,
+    pub(crate) limits: BTreeMap<String, u64>,
+    pub(crate) isolation: Option<Isolation>,
     pub(crate) json: bool,
 }
 
@@ -91,6 +93,8 @@ pub(crate) fn run(asked: Asked, paths: &[PathBuf]) -> Result<ExitCode, Failure> 
         macros: asked.macros.clone(),
         with: asked.with.clone(),
         without: asked.without.clone(),
+        limits: asked.limits.clone(),
+        isolation: asked.isolation.map(|isolation| isolation.to_string()),
     };
     let path = format!("/api/v1/projects/{project}/builds");
     let made: BuildsMade = client.send_once(&path, &message)?;

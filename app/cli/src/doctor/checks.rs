@@ -6,18 +6,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kiln_jail::{
-    Cancel, Controllers, IdMap, Launcher, Mount, Plan, Run, SUBGID, SUBUID, Step, User, range_of,
-    slots_in, user_name,
+    Accelerator, Cancel, Controllers, IdMap, Launcher, Mount, Plan, Run, SUBGID, SUBUID, Step,
+    Strength, User, range_of, slots_in, user_name,
 };
-use kiln_model::Limits;
+use kiln_model::{Limits, Report};
 
 use super::Finding;
 use crate::folders::Folders;
+use crate::local::open_machines;
 use crate::role;
 
 pub(super) fn all(folders: &Folders) -> Vec<Finding> {
     let mut findings = vec![user(), kernel(), id_programs(), ids(), namespaces(), landlock()];
-    findings.extend([controllers(), solver(), disk(folders.data()), microvm()]);
+    findings.extend([controllers(), solver(), disk(folders.data()), microvm(folders)]);
     findings.push(jail(folders));
     findings
 }
@@ -174,12 +175,37 @@ fn nearest(path: &Path) -> PathBuf {
     path.ancestors().find(|at| at.exists()).unwrap_or(Path::new("/")).to_owned()
 }
 
-fn microvm() -> Finding {
-    const WHAT: &str = "/dev/kvm";
-    use rustix::fs::{Access, access};
-    match access("/dev/kvm", Access::READ_OK | Access::WRITE_OK) {
-        Ok(()) => Finding::fine(WHAT, "usable (no backend of this version uses it)"),
-        Err(_) => Finding::fine(WHAT, "not usable (no backend of this version needs it)"),
+/// Starts a machine: that its parts are there says little.
+fn microvm(folders: &Folders) -> Finding {
+    const WHAT: &str = "a microvm";
+    let launcher =
+        Launcher::new(role::OWN_PROGRAM.into(), vec![role::KEEPER.to_owned()], Controllers::None);
+    let tried = open_machines(folders, &launcher, Strength::Full).and_then(|machines| {
+        let (took, _) = machines.try_start(&folders.data().join("machine.v1"))?;
+        Ok((machines, took))
+    });
+    match tried {
+        Ok((machines, took)) => {
+            let release = &machines.kernel().release;
+            let took = took.as_millis();
+            match machines.accelerator() {
+                Accelerator::Kvm => {
+                    Finding::fine(WHAT, format!("Linux {release} starts in {took} ms, with KVM"))
+                }
+                Accelerator::Tcg => Finding::weaker(
+                    WHAT,
+                    format!("Linux {release} starts in {took} ms, emulated: builds take long"),
+                    "use a host whose /dev/kvm works and may be opened by everyone (mode 0666)",
+                ),
+            }
+        }
+        Err(error) => {
+            let mend = kiln_model::Faulty::hint(&error);
+            let mend = mend.unwrap_or_else(|| "builds with --isolation microvm need it".to_owned());
+            let Report { error, causes, .. } = Report::of(&error);
+            let found = std::iter::once(error).chain(causes).collect::<Vec<_>>().join(": ");
+            Finding::weaker(WHAT, found, mend)
+        }
     }
 }
 
@@ -219,10 +245,9 @@ fn try_jail(folders: &Folders) -> Result<u128, String> {
             .map_err(|error| told(&error))?;
     }
     let at = |path: &str| path.to_owned();
+    let ids = IdMap::of_slot(0).map_err(|error| told(&error))?;
     let plan = Plan {
         hostname: at("build"),
-        ids: IdMap::of_slot(0).map_err(|error| told(&error))?,
-        folder,
         mounts: vec![
             Mount::Overlay { at: at("/"), lowers: vec![lower], upper: at("root") },
             Mount::Proc { at: at("/proc") },
@@ -236,14 +261,8 @@ fn try_jail(folders: &Folders) -> Result<u128, String> {
             env: Vec::new(),
             also_fine: Vec::new(),
         }],
-        collect: Vec::new(),
         limits: Limits { wall: 30, ..Limits::default() },
-        cpus: Vec::new(),
-        address_space: None,
-        keep: Vec::new(),
-        door: None,
-        build_user: kiln_jail::BuildUser::default(),
-        without: Vec::new(),
+        ..Plan::that_cleans(folder, ids)
     };
     let own = env::current_exe().map_err(|error| told(&error))?;
     let launcher = Launcher::new(own, vec![role::KEEPER.to_owned()], Controllers::None);

@@ -4,7 +4,7 @@
 use std::fs::File;
 
 use kiln_flow::{RecallError, submission_of, target_of};
-use kiln_model::{JobState, LeaseKey, Proof, Report, Variation, Variations, Verdict};
+use kiln_model::{Isolation, JobState, LeaseKey, Proof, Report, Variation, Variations, Verdict};
 use kiln_prove::{Outcome, Pair, Prover, surroundings};
 use kiln_store::{Artifact, JobRecord};
 use kiln_wire::worker::ClaimedArtifact;
@@ -25,6 +25,8 @@ pub(crate) struct How {
     pub(crate) finds_culprits: bool,
     /// How many times it is built again.
     pub(crate) runs: u32,
+    /// What stands between the rebuild and this host.
+    pub(crate) isolation: Isolation,
 }
 
 /// One verification.
@@ -82,7 +84,7 @@ impl<'a> Prove<'a> {
                 1 => self.told(&how.variations),
                 runs => format!("{}, {run} of {runs}", self.told(&how.variations)),
             };
-            let rebuilt = self.rebuild(&how.variations, &what)?;
+            let rebuilt = self.rebuild(how.isolation, &how.variations, &what)?;
             let is_same = rebuilt.verdict() == Verdict::Reproduced;
             last = Some(rebuilt);
             if !is_same {
@@ -93,11 +95,11 @@ impl<'a> Prove<'a> {
         let (mut culprits, mut is_unstable) = (Vec::new(), false);
         let differs = last.verdict() != Verdict::Reproduced;
         if differs && how.finds_culprits {
-            is_unstable = self.makes_a_difference(&Variations::default())?;
+            is_unstable = self.makes_a_difference(how.isolation, &Variations::default())?;
             // What differs by itself differs whatever is varied: no culprit could be named.
             let each: &[Variation] = if is_unstable { &[] } else { &Variation::ALL };
             for one in each {
-                if self.makes_a_difference(&Variations::of(&[*one]))? {
+                if self.makes_a_difference(how.isolation, &Variations::of(&[*one]))? {
                     culprits.push(*one);
                 }
             }
@@ -106,9 +108,13 @@ impl<'a> Prove<'a> {
         Ok(Proof { culprits, is_unstable, ..proof })
     }
 
-    fn makes_a_difference(&mut self, variations: &Variations) -> Result<bool, Failure> {
+    fn makes_a_difference(
+        &mut self,
+        isolation: Isolation,
+        variations: &Variations,
+    ) -> Result<bool, Failure> {
         let what = self.told(variations);
-        let rebuilt = self.rebuild(variations, &what)?;
+        let rebuilt = self.rebuild(isolation, variations, &what)?;
         Ok(rebuilt.verdict() != Verdict::Reproduced)
     }
 
@@ -122,11 +128,17 @@ impl<'a> Prove<'a> {
     }
 
     /// Builds it again and compares.
-    fn rebuild(&mut self, variations: &Variations, what: &str) -> Result<Outcome, Failure> {
+    fn rebuild(
+        &mut self,
+        isolation: Isolation,
+        variations: &Variations,
+        what: &str,
+    ) -> Result<Outcome, Failure> {
         let record = &self.subject.record;
         self.ui.heading(&format!("{} again, {what}", record.title));
         let mut submission = submission_of(record);
         submission.settings.variations = variations.clone();
+        submission.settings.isolation = isolation;
         self.rebuilds += 1;
         let (job, key) = self.local.build(submission, false)?;
         if job.state == JobState::Cancelled {
@@ -135,7 +147,7 @@ impl<'a> Prove<'a> {
         if job.state != JobState::Built {
             return self.failed(job);
         }
-        let artifacts = self.local.record(&job)?.artifacts;
+        let artifacts = self.local.record(job.id)?.artifacts;
         let rebuilt: Vec<ClaimedArtifact> = artifacts.into_iter().map(claimed).collect();
         let around = surroundings(record, variations);
         let logs = self.subject.attempt.and_then(|first| self.logs(first, key));

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
@@ -6,7 +7,10 @@ use axum::{Extension, Json};
 use kiln_access::Need;
 use kiln_api::{Build, BuildAsked, BuildsMade, Given, Page};
 use kiln_flow::{Event, Order, Sequence, Sources};
-use kiln_model::{BuildId, Digest, JobState, Permit, ProjectId, Role, Scope, TargetName};
+use kiln_model::{
+    BuildId, Digest, Isolation, JobState, Permit, ProjectId, Role, Scope, SetLimit, SomeLimits,
+    TargetName,
+};
 use kiln_parse::remote;
 use kiln_parse::rpmfile::Facts;
 use kiln_store::{BuildRecord, BuildsAsked};
@@ -81,6 +85,8 @@ pub(crate) async fn submit(
         with: asked.with,
         without: asked.without,
         limits: app.settings.limits.clone(),
+        some_limits: some_limits(&asked.limits)?,
+        isolation: isolation(asked.isolation.as_deref())?,
         jobs: app.settings.jobs,
         project,
         once,
@@ -95,6 +101,18 @@ pub(crate) async fn submit(
         builds.push(views::build(&app, &record).await?);
     }
     Ok((StatusCode::CREATED, Json(BuildsMade { builds })))
+}
+
+fn some_limits(asked: &BTreeMap<String, u64>) -> Answer<SomeLimits> {
+    let limit = |(name, amount): (&String, &u64)| {
+        let set = format!("{name}={amount}").parse::<SetLimit>().map_err(Refused::wrong)?;
+        Ok((set.0, set.1))
+    };
+    asked.iter().map(limit).collect()
+}
+
+fn isolation(asked: Option<&str>) -> Answer<Option<Isolation>> {
+    asked.map(|word| word.parse().map_err(Refused::wrong)).transpose()
 }
 
 fn sequence_of(asked: &BuildAsked) -> Answer<Sequence> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kiln_model::{Digest, JobId, JobState};
+use kiln_model::{Digest, Isolation, JobId, JobState};
 use kiln_store::{
     Ability, Accepted, Artifact, AttestationKind, Caps, NewAttestation, NewSnapshot, Once,
     Published, Store, StoreError, Turns,
@@ -78,7 +78,7 @@ async fn built(
     owner: (kiln_model::ProjectId, kiln_model::UserId),
     count: usize,
 ) -> Vec<JobId> {
-    let ability = Ability { arch: "x86_64".to_owned() };
+    let ability = Ability { arch: "x86_64".to_owned(), isolation: Isolation::Namespaces };
     let mut jobs = Vec::new();
     for at in 0..count {
         store.submit(&build(owner), 1).await.expect("stored");

@@ -2,13 +2,13 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test tells is printed")]
 
-use kiln_model::{Fault, JobId, JobState, Report};
+use kiln_model::{Fault, Isolation, JobId, JobState, Report};
 use kiln_store::{Ability, Caps, NewSnapshot, Store, StoreError};
 
 use crate::kit::{build, project, stores};
 
 fn x86() -> Ability {
-    Ability { arch: "x86_64".to_owned() }
+    Ability { arch: "x86_64".to_owned(), isolation: Isolation::Namespaces }
 }
 
 async fn next(store: &Store) -> Option<JobId> {
@@ -74,7 +74,7 @@ async fn weight_priority_background_and_caps_count() {
         let caps = Caps { project: Some(40), ..Caps::default() };
         let capped = store.lease_next("w", &x86(), caps, 1, 100).await.expect("asked");
         assert_eq!(capped, None, "{}: 41 of its are being built", kept.name);
-        let other = Ability { arch: "aarch64".to_owned() };
+        let other = Ability { arch: "aarch64".to_owned(), isolation: Isolation::Namespaces };
         let other = store.lease_next("w", &other, Caps::default(), 1, 100).await;
         assert_eq!(other.expect("asked"), None, "{}", kept.name);
     }
@@ -177,5 +177,23 @@ async fn leases_live_as_long_as_they_are_renewed() {
         assert!(!store.is_held_by("w", key).await.expect("asked"));
         let again = store.lease_next("w", &x86(), Caps::default(), 1, 100).await;
         assert_eq!(again.expect("asked").map(|key| key.epoch.0), Some(2), "{}", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_asks_for_a_machine_waits_for_a_worker_that_has_one() {
+    for kept in stores().await {
+        let store = &kept.store;
+        let project = project(store, "careful").await;
+        let mut careful = build(project);
+        careful.jobs[0].settings.isolation = Isolation::Microvm;
+        let job = store.submit(&careful, 0).await.expect("stored").jobs[0];
+        assert_eq!(next(store).await, None, "{}: without a machine", kept.name);
+        let strong = Ability { isolation: Isolation::Microvm, ..x86() };
+        let plain = store.submit(&build(project), 0).await.expect("stored").jobs[0];
+        for expected in [job, plain] {
+            let leased = store.lease_next("w", &strong, Caps::default(), 1, 100).await;
+            assert_eq!(leased.expect("asked").map(|key| key.job), Some(expected), "{}", kept.name);
+        }
     }
 }

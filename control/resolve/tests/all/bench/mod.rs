@@ -75,6 +75,7 @@ impl Bench {
             vars: BTreeMap::new(),
             macros: BTreeMap::from([("dist".to_owned(), ".t".to_owned())]),
             rpm: kiln_model::Knobs { toolbox: vec![requirement("rpm")] },
+            limits: BTreeMap::new(),
             profile: BTreeMap::from([
                 ("distribution".to_owned(), profile(&["bash", "gcc"])),
                 ("broken".to_owned(), profile(&["bash", "busybox"])),

@@ -66,6 +66,7 @@ pub(crate) fn build((project, submitter): (ProjectId, UserId)) -> NewBuild {
         base: None,
         is_raw: false,
         variations: kiln_model::Variations::default(),
+        isolation: kiln_model::Isolation::default(),
     };
     let file = SourceFile { name: "x.src.rpm".into(), digest: Digest::of(b"x"), size: 1 };
     let job = NewJob {

@@ -1,0 +1,163 @@
+//! `kiln contest`: real packages that attack, each against a backend, and against the same backend
+//! without what stops them; what becomes of them is looked at from outside.
+
+mod attacks;
+mod endurance;
+mod ground;
+mod left;
+mod neighbour;
+mod report;
+mod round;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use kiln_model::Isolation;
+
+use crate::Failure;
+use crate::failure::doing;
+use crate::folders::Folders;
+use crate::options::{BuildOptions, BuildPlan};
+use crate::ui::{Ui, Verbosity};
+
+use attacks::Attack;
+use report::{Report, Row};
+use round::{Round, Ruling};
+
+/// What `kiln contest` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The target whose buildroots the attacks are built in: a name that 'kiln target list' shows,
+    /// or a target file. Nothing is published, and nothing outside of kiln's own folder is aimed at
+    #[arg(long, short, value_name = "TARGET", env = "KILN_TARGET", hide_env_values = true)]
+    target: Option<String>,
+
+    /// What the attacks are tried against; both where none is named
+    #[arg(long, value_name = "ISOLATION")]
+    backend: Vec<Isolation>,
+
+    /// Only this attack; may be given again
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+
+    /// Only those that take little time
+    #[arg(long)]
+    quick: bool,
+
+    /// Not against jails without what stops them
+    #[arg(long)]
+    whole_only: bool,
+
+    /// Write the attacks to a folder, to be tried against other tools, and do nothing else
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["backend", "quick", "whole_only"])]
+    export: Option<PathBuf>,
+
+    /// In place of the table: so many builds in a row, every third of them an attack, and what has
+    /// grown afterwards
+    #[arg(long, value_name = "BUILDS", conflicts_with_all = ["export", "whole_only"])]
+    endurance: Option<u32>,
+
+    /// In place of the table: how much longer a build takes beside each attack on what a host has
+    #[arg(long, conflicts_with_all = ["export", "whole_only", "endurance"])]
+    neighbour: bool,
+
+    /// Print the table as JSON on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let attacks = chosen(arguments)?;
+    if let Some(folder) = &arguments.export {
+        fs::create_dir_all(folder).map_err(doing(format!("making {}", folder.display())))?;
+        for attack in &attacks {
+            attack
+                .write(&folder.join(&attack.name))
+                .map_err(doing(format!("writing {}", attack.name)))?;
+        }
+        println!("{} attacks are in {}", attacks.len(), folder.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let folders = Folders::find()?;
+    let plan = BuildOptions::of_target(arguments.target.clone()).plan(&folders)?;
+    let backends = match &arguments.backend[..] {
+        [] => Isolation::ALL.to_vec(),
+        named => named.to_vec(),
+    };
+    let scene = Scene { folders: &folders, plan: &plan, isolation: backends[0] };
+    if let Some(builds) = arguments.endurance {
+        return endurance::run(&scene, &attacks, builds, arguments.json);
+    }
+    if arguments.neighbour {
+        return neighbour::run(&scene, &attacks, arguments.json);
+    }
+    let mut report = Report::new(&plan.target.name.to_string());
+    for isolation in backends {
+        for attack in &attacks {
+            let round = Round { folders: &folders, plan: &plan, attack, isolation, ui: quiet() };
+            let whole = round.play(&[]);
+            let weak = match attack.about.without.is_empty() || arguments.whole_only {
+                true => None,
+                false => Some(round.play(&attack.about.without)),
+            };
+            let row = Row::of(attack, isolation, whole, weak);
+            if !arguments.json {
+                row.tell();
+            }
+            report.rows.push(row);
+        }
+    }
+    if arguments.json {
+        println!("{}", report.as_json());
+    } else {
+        report.tell_end();
+    }
+    Ok(if report.is_as_it_should_be() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Where builds of the contest are made.
+struct Scene<'a> {
+    folders: &'a Folders,
+    plan: &'a BuildPlan,
+    isolation: Isolation,
+}
+
+impl Scene<'_> {
+    /// An attack, about to be tried here.
+    fn round<'b>(&'b self, attack: &'b Attack) -> Round<'b> {
+        let Self { folders, plan, isolation } = *self;
+        Round { folders, plan, attack, isolation, ui: quiet() }
+    }
+}
+
+/// An honest package that keeps a processor busy for a moment.
+const HONEST: &str = "Name: honest\nVersion: 1\nRelease: 1\nSummary: A package\nLicense: MIT\n\
+    %global debug_package %{nil}\n\n%description\nIt keeps a processor busy for a moment.\n\n\
+    %build\nset +x\ni=0; while [ $i -lt %{?contest_busy}%{!?contest_busy:1000} ]; do i=$((i+1)); done\n\n\
+    %files\n";
+
+fn quiet() -> Arc<Ui> {
+    Ui::new(Verbosity::Quiet)
+}
+
+fn chosen(arguments: &Arguments) -> Result<Vec<Attack>, Failure> {
+    let mut all = attacks::all()?;
+    for name in &arguments.only {
+        if !all.iter().any(|attack| attack.name == *name) {
+            let names: Vec<&str> = all.iter().map(|attack| attack.name.as_str()).collect();
+            let hint = format!("there are: {}", names.join(", "));
+            return Err(Failure::caller(format!("no such attack: {name}"), Some(hint)));
+        }
+    }
+    let is_named = |attack: &Attack| match &arguments.only[..] {
+        [] => !arguments.quick || attack.about.quick,
+        names => names.contains(&attack.name),
+    };
+    all.retain(is_named);
+    Ok(all)
+}
+
+/// What an attack came to, in each of its rounds.
+type Played = Result<Ruling, Failure>;

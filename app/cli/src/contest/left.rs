@@ -1,0 +1,171 @@
+//! What an attack may not leave: processes, mounts, control groups, keys, files, and other bytes in
+//! what the next build will see.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use kiln_jail::{SUBUID, range_of, user_name};
+
+use crate::folders::Folders;
+
+/// How long what is being let go of may still be seen.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How this host stood before a round.
+pub(super) struct Before {
+    mounts: usize,
+    layers: BTreeMap<PathBuf, Shape>,
+    blobs: BTreeMap<PathBuf, Shape>,
+}
+
+/// What of a file changes when somebody writes to it; the time of its inode too, where nobody links
+/// to it.
+#[derive(PartialEq, Eq)]
+struct Shape {
+    inode: u64,
+    mode: u32,
+    size: u64,
+    modified: (i64, i64),
+    changed: Option<(i64, i64)>,
+}
+
+impl Before {
+    pub(super) fn look(folders: &Folders) -> Self {
+        let mut layers = BTreeMap::new();
+        walk(&folders.data().join("layers.v1"), true, &mut layers);
+        let mut blobs = BTreeMap::new();
+        walk(&folders.blobs(), false, &mut blobs);
+        Self { mounts: mounts(), layers, blobs }
+    }
+
+    /// What is there now and was not, or is not as it was.
+    pub(super) fn left(&self, folders: &Folders) -> Vec<String> {
+        let mut left = Vec::new();
+        let ids = ids();
+        if !within_patience(|| processes(&ids).is_empty()) {
+            left.push(format!("processes are left: {}", processes(&ids).join(" ")));
+        }
+        if !within_patience(|| mounts() == self.mounts) {
+            left.push(format!("{} mounts, and {} before", mounts(), self.mounts));
+        }
+        if !within_patience(|| groups().is_empty()) {
+            left.push(format!("control groups are left: {}", groups().join(" ")));
+        }
+        let scratch = folders.data().join("scratch.v1");
+        if fs::read_dir(&scratch).is_ok_and(|mut entries| entries.next().is_some()) {
+            left.push(format!("files are left in {}", scratch.display()));
+        }
+        let mut layers = BTreeMap::new();
+        walk(&folders.data().join("layers.v1"), true, &mut layers);
+        left.extend(changed(&self.layers, &layers, "layer"));
+        let mut blobs = BTreeMap::new();
+        walk(&folders.blobs(), false, &mut blobs);
+        left.extend(changed(&self.blobs, &blobs, "blob"));
+        left
+    }
+}
+
+/// How many processes, mounts and control groups of jails there are.
+pub(super) fn counts() -> (usize, usize, usize) {
+    (processes(&ids()).len(), mounts(), groups().len())
+}
+
+fn within_patience(is_so: impl Fn() -> bool) -> bool {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+/// The first file that was there before and is another now.
+fn changed(
+    before: &BTreeMap<PathBuf, Shape>,
+    now: &BTreeMap<PathBuf, Shape>,
+    what: &str,
+) -> Option<String> {
+    let other = before.iter().find(|(path, shape)| now.get(*path) != Some(shape));
+    other.map(|(path, _)| format!("a {what} is not what it was: {}", path.display()))
+}
+
+/// The ids that belong to this user's jails.
+fn ids() -> std::ops::Range<u32> {
+    let range = range_of(SUBUID, &user_name());
+    range.map_or(0..0, |range| range.first..range.first + range.count)
+}
+
+/// Processes of the jails' ids.
+fn processes(ids: &std::ops::Range<u32>) -> Vec<String> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let of_jail = |status: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        let mut numbers = line.split_whitespace().filter_map(|id| id.parse::<u32>().ok());
+        let name = status.lines().find_map(|line| line.strip_prefix("Name:"))?;
+        numbers.any(|id| ids.contains(&id)).then(|| name.trim().to_owned())
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.path().join("status")).ok())
+        .filter_map(|status| of_jail(&status))
+        .collect()
+}
+
+fn mounts() -> usize {
+    fs::read_to_string("/proc/self/mountinfo").map_or(0, |text| text.lines().count())
+}
+
+/// Control groups that this process made for jails.
+fn groups() -> Vec<String> {
+    let name = format!("jail-{}-", std::process::id());
+    let mut found = Vec::new();
+    let mut todo = vec![(PathBuf::from("/sys/fs/cgroup"), 0)];
+    while let Some((folder, depth)) = todo.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            if entry.file_name().to_string_lossy().starts_with(&name) {
+                found.push(entry.path().display().to_string());
+            } else if depth < 6 {
+                todo.push((entry.path(), depth + 1));
+            }
+        }
+    }
+    found
+}
+
+/// Every file below a folder that this user may look at. Whose inode's time counts, nobody may
+/// link to.
+fn walk(folder: &Path, with_change: bool, into: &mut BTreeMap<PathBuf, Shape>) {
+    let mut todo = vec![folder.to_owned()];
+    while let Some(folder) = todo.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            let Ok(about) = entry.metadata() else { continue };
+            if about.is_dir() {
+                todo.push(entry.path());
+                continue;
+            }
+            // Locks and marks of kiln's own, beside the trees.
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".lock") || name == "boot" || name == "settled" {
+                continue;
+            }
+            let shape = Shape {
+                inode: about.ino(),
+                mode: about.mode(),
+                size: about.size(),
+                modified: (about.mtime(), about.mtime_nsec()),
+                changed: with_change.then(|| (about.ctime(), about.ctime_nsec())),
+            };
+            into.insert(entry.path(), shape);
+        }
+    }
+}
