@@ -89,6 +89,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if !arguments.local {
         return verify_at_service(arguments);
     }
+    if arguments.diffoscope.is_some() {
+        diffoscope::require()?;
+    }
     let folders = Folders::find()?;
     let verbosity = match (arguments.json, arguments.verbose) {
         (true, _) => Verbosity::Quiet,
