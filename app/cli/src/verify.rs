@@ -96,6 +96,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if !arguments.local && !is_bundle {
         return verify_at_service(arguments);
     }
+    if arguments.diffoscope.is_some() {
+        diffoscope::require()?;
+    }
     let folders = Folders::find()?;
     let verbosity = match (arguments.json, arguments.verbose) {
         (true, _) => Verbosity::Quiet,

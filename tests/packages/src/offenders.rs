@@ -149,6 +149,24 @@ pub fn look_at_macros(place: &Place) -> Result<()> {
     Ok(())
 }
 
+/// That a rebuild fails, or has nothing to be built from, is no difference: each is a verdict, and a code,
+/// of its own.
+pub fn look_at_what_cannot_be_rebuilt(place: &Place) -> Result<()> {
+    let (kiln, results) = built_as(place, "timebomb", false)?;
+    let proof = kiln.verify(&results, &["--vary", "clock"])?.0;
+    let why = proof.trouble.as_ref().map(|report| report.error.as_str()).unwrap_or_default();
+    ensure!(proof.verdict == "unbuilt" && why.contains("rpmbuild"), "{} {why}", proof.verdict);
+    ensure!(proof.comparison.is_none(), "nothing is known of what it would have given");
+    // The spec is all that it is built from, and somebody takes it away.
+    let spec = crate::rpms::digest(&own_folder().join("offenders/timebomb.spec"))?;
+    let blob = kiln.folder().join("blobs.v1/sha256").join(&spec[..2]).join(&spec[2..]);
+    fs::remove_file(&blob).with_context(|| format!("removing {}", blob.display()))?;
+    let proof = kiln.verify(&results, &[])?.0;
+    let why = proof.trouble.as_ref().map(|report| report.error.as_str()).unwrap_or_default();
+    ensure!(proof.verdict == "unavailable" && why.contains("timebomb.spec"), "{why}");
+    Ok(())
+}
+
 /// A package that was signed since, or whose signatures were taken off, is still the one that was built.
 pub fn look_at_another_signature(place: &Place) -> Result<()> {
     let (kiln, results) = built_as(place, "host", false)?;

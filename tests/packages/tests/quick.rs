@@ -66,6 +66,12 @@ fn each_macro_that_keeps_builds_the_same_is_missed_where_it_is_not() -> Result<(
 }
 
 #[test]
+fn what_cannot_be_built_again_is_told_from_what_differs() -> Result<()> {
+    let Some(place) = place() else { return Ok(()) };
+    offenders::look_at_what_cannot_be_rebuilt(&place)
+}
+
+#[test]
 fn a_package_with_another_signature_is_the_one_that_was_built() -> Result<()> {
     let Some(place) = place() else { return Ok(()) };
     offenders::look_at_another_signature(&place)

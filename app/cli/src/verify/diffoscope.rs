@@ -14,13 +14,18 @@ use crate::ui::Ui;
 /// How long it may look at one pair of files, in seconds.
 const PATIENCE: &str = "600";
 
+/// Says before anything is built that it isn't there.
+pub(crate) fn require() -> Result<(), Failure> {
+    if is_installed() {
+        return Ok(());
+    }
+    let hint = "install diffoscope, or leave --diffoscope out";
+    Err(Failure::caller("diffoscope is not installed", Some(hint.to_owned())))
+}
+
 /// Lets it look at each pair that differs, and writes what it says to `folder`, a file for each.
 pub(crate) fn write(proof: &Proof, cas: &Cas, folder: &Path, ui: &Ui) -> Result<(), Failure> {
     let Some(comparison) = &proof.comparison else { return Ok(()) };
-    if !is_installed() {
-        let hint = "install diffoscope, or leave --diffoscope out";
-        return Err(Failure::caller("diffoscope is not installed", Some(hint.to_owned())));
-    }
     fs::create_dir_all(folder).map_err(doing(format!("creating {}", folder.display())))?;
     let work = tempfile::tempdir().map_err(doing("making a folder for diffoscope"))?;
     for artifact in &comparison.artifacts {
