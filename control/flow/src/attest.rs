@@ -10,8 +10,8 @@ use std::io;
 use std::ops::Range;
 
 use kiln_attest::{
-    AttestError, Built, Envelope, Isolation, Origin, Proof, PublicKey, Rebuild, Statement,
-    TreeHead, consistency, inclusion,
+    AttestError, Built, Envelope, Isolation, Origin, Proof, Provenance, PublicKey, Rebuild,
+    Statement, TreeHead, consistency, inclusion,
 };
 use kiln_model::{Digest, Fault, Hasher, JobId, LeaseKey, Lock, Report};
 use kiln_store::{
