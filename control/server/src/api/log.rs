@@ -20,7 +20,8 @@ const ENTRIES: i64 = 1000;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct EntriesAsked {
     /// From this position on.
-    from: u64,
+    #[param(minimum = 0)]
+    from: i64,
     /// At most so many.
     count: Option<i64>,
 }
@@ -30,7 +31,8 @@ pub(crate) struct EntriesAsked {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HeadAsked {
     /// That of the log when it had so many entries; the newest where nothing is said.
-    size: Option<u64>,
+    #[param(minimum = 0)]
+    size: Option<i64>,
 }
 
 /// Between which sizes of the log.
@@ -38,9 +40,16 @@ pub(crate) struct HeadAsked {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PathAsked {
     /// How many entries the log had.
-    from: u64,
+    #[param(minimum = 0)]
+    from: i64,
     /// How many it has; as many as it has now where nothing is said.
-    to: Option<u64>,
+    #[param(minimum = 0)]
+    to: Option<i64>,
+}
+
+/// A number of entries: none is less than nothing.
+fn count(asked: i64) -> Answer<u64> {
+    u64::try_from(asked).map_err(|_| Refused::wrong("a log has no less than no entries"))
 }
 
 pub(crate) async fn key(State(app): State<App>) -> Answer<Response> {
@@ -53,7 +62,7 @@ pub(crate) async fn head(
     Query(asked): Query<HeadAsked>,
 ) -> Answer<Response> {
     let head = match asked.size {
-        Some(size) => app.store().head_of(size).await?,
+        Some(size) => app.store().head_of(count(size)?).await?,
         None => app.publisher.newest_head().await?,
     };
     let named = asked.size.map_or_else(String::new, |size| size.to_string());
@@ -66,10 +75,10 @@ pub(crate) async fn entries(
     State(app): State<App>,
     Query(asked): Query<EntriesAsked>,
 ) -> Answer<Json<LogEntries>> {
-    let EntriesAsked { from, count } = asked;
+    let from = count(asked.from)?;
     let size = app.store().log_size().await?;
-    let count = count.unwrap_or(ENTRIES).clamp(1, ENTRIES);
-    let entries = app.store().log_entries(from, count).await?;
+    let most = asked.count.unwrap_or(ENTRIES).clamp(1, ENTRIES);
+    let entries = app.store().log_entries(from, most).await?;
     let entries = entries.iter().map(Digest::to_string).collect();
     Ok(Json(LogEntries { size, from, entries }))
 }
@@ -78,9 +87,9 @@ pub(crate) async fn consistency(
     State(app): State<App>,
     Query(asked): Query<PathAsked>,
 ) -> Answer<Json<LogPath>> {
-    let PathAsked { from, to } = asked;
-    let to = match to {
-        Some(to) => to,
+    let from = count(asked.from)?;
+    let to = match asked.to {
+        Some(to) => count(to)?,
         None => app.store().log_size().await?,
     };
     let path = app.flow.log_consistency(from, to).await?;

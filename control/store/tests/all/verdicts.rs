@@ -6,7 +6,8 @@ use kiln_store::{Ability, Caps, Spared, Store};
 use crate::kit::{build, project, stores};
 
 async fn next(store: &Store, worker: &str, now: i64) -> Option<JobId> {
-    let ability = Ability { arch: "x86_64".to_owned() };
+    let ability =
+        Ability { arch: "x86_64".to_owned(), isolation: kiln_model::Isolation::default() };
     let leased = store.lease_next(worker, &ability, Caps::default(), now, now + 100).await;
     leased.expect("asked").map(|key| key.job)
 }
