@@ -36,6 +36,7 @@ fn whole() -> Target {
         vars: BTreeMap::from([("a".to_owned(), "a".to_owned())]),
         macros: BTreeMap::from([("a".to_owned(), "a".to_owned())]),
         rpm: Knobs::default(),
+        limits: BTreeMap::from([(kiln_model::Limit::Wall, 1)]),
         profile: BTreeMap::from([("a".to_owned(), profile)]),
         key: BTreeMap::from([("a".to_owned(), key)]),
         repos: vec![repo],
