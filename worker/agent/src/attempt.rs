@@ -580,6 +580,7 @@ impl Attempt<'_> {
             limits: self.lease.limits.clone(),
             address_space: None,
             keep: Vec::new(),
+            is_whole: false,
             begin_with: None,
             way: None,
             log: LogKind::Build,

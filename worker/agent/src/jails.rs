@@ -46,6 +46,8 @@ pub(crate) struct Wanted {
     pub(crate) collect: Vec<Collect>,
     pub(crate) limits: Limits,
     pub(crate) address_space: Option<u64>,
+    /// Whether no barrier is left out, whatever the others go without.
+    pub(crate) is_whole: bool,
     /// The writable layers that stay.
     pub(crate) keep: Vec<String>,
     /// A writable layer that an earlier jail left, to be worked on: its name and where it is.
@@ -175,7 +177,7 @@ impl Jails<'_> {
             },
             grants: Grants::Guest,
             clock: None,
-            without: self.without.to_vec(),
+            without: if wanted.is_whole { Vec::new() } else { self.without.to_vec() },
         })
     }
 

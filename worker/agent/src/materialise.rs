@@ -100,20 +100,18 @@ impl Materialiser<'_> {
         Ok(Root { layers, toolbox: toolbox.key, packages: wanted })
     }
 
-    /// The name of a layer. One that was made in a weakened jail is another one: nobody but the
-    /// contest may find it.
-    fn key(
-        &self,
-        kind: &str,
-        toolbox: Option<Digest>,
-        below: Option<Digest>,
-        packages: &[&LockedPackage],
-    ) -> Digest {
-        let kind = match self.jails.without {
-            [] => kind.to_owned(),
-            without => format!("{kind} without {without:?}"),
+    /// The name of a layer of packages. One that was made in a weakened jail is another one: nobody
+    /// but the contest may find it. Bases are always made in whole jails, and found by all.
+    fn key(&self, toolbox: Digest, below: Option<Digest>, packages: &[&LockedPackage]) -> Digest {
+        let kind = match (self.jails.without, below) {
+            ([], _) | (_, None) => "packages".to_owned(),
+            (without, Some(_)) => format!("packages without {without:?}"),
         };
-        let key = layer_key(&kind, toolbox, below, packages);
+        self.own(layer_key(&kind, Some(toolbox), below, packages))
+    }
+
+    /// The name of a layer; another one where it is made for one attempt alone.
+    fn own(&self, key: Digest) -> Digest {
         match self.only_for {
             None => key,
             Some(LeaseKey { job, epoch }) => {
@@ -133,7 +131,7 @@ impl Materialiser<'_> {
     /// The target's rpm with what it needs, unpacked and not installed.
     fn toolbox(&mut self, lock: &Lock) -> Result<Layer, AttemptError> {
         let packages: Vec<&LockedPackage> = lock.toolbox.iter().collect();
-        let key = self.key("toolbox", None, None, &packages);
+        let key = self.own(layer_key("toolbox", None, None, &packages));
         let making = match self.layers.find(key)? {
             Found::There(layer) => {
                 self.cost.found += 1;
@@ -156,7 +154,7 @@ impl Materialiser<'_> {
             env: Vec::new(),
             also_fine: Vec::new(),
         };
-        self.make(making, mounts, unpack, "unpacking the toolbox")
+        self.make(making, mounts, unpack, "unpacking the toolbox", true)
     }
 
     /// What `added` puts on top of `below`, installed by the toolbox's rpm.
@@ -167,7 +165,7 @@ impl Materialiser<'_> {
         below: Option<Digest>,
         added: &[&LockedPackage],
     ) -> Result<Layer, AttemptError> {
-        let key = self.key("packages", Some(toolbox.key), below, added);
+        let key = self.key(toolbox.key, below, added);
         let making = match self.layers.find(key)? {
             Found::There(layer) => {
                 self.cost.found += 1;
@@ -193,7 +191,7 @@ impl Materialiser<'_> {
         ];
         let names: Vec<String> = added.iter().map(|package| package.nevra.file_name()).collect();
         let install = commands::install_packages(&names, TARGET);
-        self.make(making, mounts, install, "installing the buildroot")
+        self.make(making, mounts, install, "installing the buildroot", below.is_none())
     }
 
     fn make(
@@ -202,6 +200,7 @@ impl Materialiser<'_> {
         mounts: Vec<Mount>,
         step: Step,
         doing: &'static str,
+        is_whole: bool,
     ) -> Result<Layer, AttemptError> {
         if let Some(old) = making.in_the_way() {
             let aside = self.jails.slot.scratch.join(format!("old-{}", making.key().short()));
@@ -214,6 +213,7 @@ impl Materialiser<'_> {
             collect: Vec::new(),
             limits: Limits { silence: self.jails.limits.wall, ..self.jails.limits.clone() },
             address_space: None,
+            is_whole,
             keep: vec![NEW.to_owned()],
             begin_with: None,
             way: None,

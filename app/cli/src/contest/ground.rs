@@ -18,6 +18,9 @@ use std::time::Duration;
 /// How often listeners look whether somebody came.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How many files there are.
+const FILES: usize = 3;
+
 /// The canaries of one round.
 pub(super) struct Ground {
     folder: tempfile::TempDir,
@@ -40,6 +43,8 @@ impl Ground {
         fs::write(folder.path().join("secret"), &word)?;
         fs::write(folder.path().join("open"), &word)?;
         fs::set_permissions(folder.path().join("open"), Permissions::from_mode(0o666))?;
+        // For who follows a link to the folder and takes what is called as packages are.
+        fs::write(folder.path().join("canary-1-1.noarch.rpm"), &word)?;
         let (heard, is_over) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
         let by_port = TcpListener::bind("127.0.0.1:0")?;
         by_port.set_nonblocking(true)?;
@@ -92,13 +97,13 @@ impl Ground {
     /// What is not as it was.
     pub(super) fn harmed(&mut self) -> Vec<String> {
         let mut harmed = Vec::new();
-        for name in ["secret", "open"] {
+        for name in ["secret", "open", "canary-1-1.noarch.rpm"] {
             let path = self.folder.path().join(name);
             if fs::read_to_string(&path).ok().as_deref() != Some(&self.word) {
                 harmed.push(format!("{} was changed", path.display()));
             }
         }
-        if fs::read_dir(self.folder.path()).map_or(0, Iterator::count) != 2 {
+        if fs::read_dir(self.folder.path()).map_or(0, Iterator::count) != FILES {
             harmed.push("the canaries' folder was changed".to_owned());
         }
         if !matches!(self.bystander.try_wait(), Ok(None)) {

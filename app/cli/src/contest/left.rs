@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kiln_jail::{SUBUID, range_of, user_name};
+use kiln_model::Hasher;
 
 use crate::folders::Folders;
 
@@ -60,10 +62,17 @@ impl Before {
         }
         let mut layers = BTreeMap::new();
         walk(&folders.data().join("layers.v1"), true, &mut layers);
-        left.extend(changed(&self.layers, &layers, "layer"));
+        let other = self.layers.iter().find(|(path, shape)| layers.get(*path) != Some(shape));
+        let tell =
+            |path: &Path, what: &str| format!("a {what} is not what it was: {}", path.display());
+        left.extend(other.map(|(path, _)| tell(path, "layer")));
+        // Who asks for a blob makes it young: one that was touched is hashed.
         let mut blobs = BTreeMap::new();
         walk(&folders.blobs(), false, &mut blobs);
-        left.extend(changed(&self.blobs, &blobs, "blob"));
+        let is_other = |path: &Path, shape: &Shape| blobs.get(path) != Some(shape);
+        let touched = self.blobs.iter().filter(|(path, shape)| is_other(path, shape));
+        let other = touched.map(|(path, _)| path).find(|path| !is_named_by_its_bytes(path));
+        left.extend(other.map(|path| tell(path, "blob")));
         left
     }
 }
@@ -84,14 +93,22 @@ fn within_patience(is_so: impl Fn() -> bool) -> bool {
     true
 }
 
-/// The first file that was there before and is another now.
-fn changed(
-    before: &BTreeMap<PathBuf, Shape>,
-    now: &BTreeMap<PathBuf, Shape>,
-    what: &str,
-) -> Option<String> {
-    let other = before.iter().find(|(path, shape)| now.get(*path) != Some(shape));
-    other.map(|(path, _)| format!("a {what} is not what it was: {}", path.display()))
+/// Whether a blob is what its name says: `sha256/AB/CDEF…`.
+fn is_named_by_its_bytes(path: &Path) -> bool {
+    let Ok(mut file) = fs::File::open(path) else { return false };
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(_) => return false,
+        }
+    }
+    let names: Vec<_> = path.iter().rev().take(2).collect();
+    let [rest, first] = names[..] else { return false };
+    let name = format!("{}{}", first.to_string_lossy(), rest.to_string_lossy());
+    hasher.finish().hex() == name
 }
 
 /// The ids that belong to this user's jails.

@@ -159,7 +159,7 @@ impl Round<'_> {
                         Err(did_nothing(&format!("another limit ended it: {}", report.error)))
                     }
                     // Without limits it ends by itself: built, or with results that are none.
-                    _ if ran => Ok(Verdict::Reached),
+                    _ if ran || seen.job.state == JobState::Built => Ok(Verdict::Reached),
                     _ => Err(did_nothing(&told(&seen.job))),
                 }
             }

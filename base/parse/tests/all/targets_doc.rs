@@ -36,7 +36,7 @@ fn whole() -> Target {
         vars: BTreeMap::from([("a".to_owned(), "a".to_owned())]),
         macros: BTreeMap::from([("a".to_owned(), "a".to_owned())]),
         rpm: Knobs::default(),
-        limits: kiln_model::SomeLimits::from([(kiln_model::Limit::Memory, 1)]),
+        limits: BTreeMap::from([(kiln_model::Limit::Wall, 1)]),
         profile: BTreeMap::from([("a".to_owned(), profile)]),
         key: BTreeMap::from([("a".to_owned(), key)]),
         repos: vec![repo],
