@@ -101,7 +101,10 @@ impl Flow {
                 self.base_among(&self.store.locks_of(key).await?, &lock)
             }
         };
-        (settings.lock, settings.base) = (None, None);
+        // Only a rebuild was given both; that a lock alone was given is how somebody wanted it.
+        if settings.base.is_some() {
+            (settings.lock, settings.base) = (None, None);
+        }
         let claimed = |one: Artifact| {
             let Artifact { name, digest, size, .. } = one;
             ClaimedArtifact { name, digest, size }
