@@ -166,6 +166,8 @@ const SPECIAL: &[(&str, u16)] = &[
     ("GET /api/v1/jobs/{job}/attestations/{digest}/proof", 404),
     ("GET /api/v1/log/proof/{digest}", 404),
     ("GET /api/v1/jobs/{job}/bundle", 404),
+    // Nobody has built that job again.
+    ("GET /api/v1/jobs/{job}/verdicts/{rebuild}", 404),
     // Nobody else signs people in to the service of these tests.
     ("GET /login/oidc", 404),
     ("GET /login/oidc/done", 404),
