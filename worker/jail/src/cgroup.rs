@@ -69,7 +69,7 @@ impl Controllers {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("jail-{}-{count}", std::process::id());
-        let mut group = Group { folders: Vec::new(), memory: None };
+        let mut group = Group { folders: Vec::new(), memory: None, pids: None };
         match self {
             Self::Unified(at) => group.add_unified(&at.join(&name), limits, cpus)?,
             Self::Separate { memory, pids, cpu } => {
@@ -79,6 +79,7 @@ impl Controllers {
                 if let Some(at) = pids {
                     let at = group.add(&at.join(&name))?;
                     write(&at, "pids.max", limits.processes)?;
+                    group.pids = Some(at);
                 }
                 if let Some(at) = cpu {
                     let at = group.add(&at.join(&name))?;
@@ -97,6 +98,7 @@ impl Controllers {
 pub(crate) struct Group {
     folders: Vec<PathBuf>,
     memory: Option<PathBuf>,
+    pids: Option<PathBuf>,
 }
 
 impl Group {
@@ -114,6 +116,7 @@ impl Group {
         write(&at, "pids.max", limits.processes)?;
         let quota = format!("{} 100000", u64::from(cpus) * 100_000);
         fs::write(at.join("cpu.max"), quota).or_else(if_missing)?;
+        self.pids = Some(at.clone());
         self.memory = Some(at);
         Ok(())
     }
@@ -132,8 +135,21 @@ impl Group {
         self.folders.iter().try_for_each(|at| fs::write(at.join("cgroup.procs"), pid.to_string()))
     }
 
-    /// Whether the kernel ended something here for want of memory.
+    /// Whether the kernel ended something here for want of memory, or refused a process.
     pub(crate) fn breached(&self, limits: &Limits) -> Option<Breached> {
+        self.out_of_memory(limits).or_else(|| self.out_of_processes(limits))
+    }
+
+    fn out_of_processes(&self, limits: &Limits) -> Option<Breached> {
+        let events = fs::read_to_string(self.pids.as_ref()?.join("pids.events")).ok()?;
+        let refused = events.lines().find_map(|line| line.strip_prefix("max "));
+        let allowed = limits.processes;
+        refused
+            .is_some_and(|count| count.trim() != "0")
+            .then_some(Breached { limit: Limit::Processes, allowed, seen: allowed })
+    }
+
+    fn out_of_memory(&self, limits: &Limits) -> Option<Breached> {
         let at = self.memory.as_ref()?;
         let killed = ["memory.events", "memory.oom_control"]
             .iter()

@@ -150,7 +150,7 @@ impl Round<'_> {
         match about.shown {
             Shown::Log if says("contest: reached") => Ok(Verdict::Reached),
             Shown::Log if says("contest: held") => Ok(Verdict::Held),
-            Shown::Log => Err(did_nothing("its log has no word of it")),
+            Shown::Log => Err(did_nothing(&format!("no word in its log; {}", told(&seen.job)))),
             Shown::Limit => {
                 let limit = about.limit.map(|limit| format!("limit: {limit} ")).unwrap_or_default();
                 match &seen.job.report {
@@ -217,7 +217,13 @@ fn tail(logs: &str) -> String {
 
 fn told(job: &JobRecord) -> String {
     match &job.report {
-        Some(report) => Foreign::new(&report.error).as_str().to_owned(),
+        Some(report) => {
+            let parts: Vec<&str> = std::iter::once(&report.error)
+                .chain(&report.causes)
+                .map(String::as_str)
+                .collect();
+            Foreign::new(&parts.join(": ")).as_str().to_owned()
+        }
         None => job.state.word().to_owned(),
     }
 }

@@ -18,10 +18,19 @@ const INODE: u64 = 256;
 const OWN: u64 = 96 << 20;
 const OWN_PART: u64 = 32;
 
+/// The filesystem's blocks: it has no more inodes than those.
+const BLOCK: u64 = 4096;
+
 /// How large it has to be.
 pub(crate) fn size_for(limits: &Limits, inputs: u64) -> u64 {
     let content = limits.disk.saturating_add(inputs);
-    content + content / OWN_PART + limits.inodes.saturating_mul(INODE) + OWN
+    content + content / OWN_PART + inodes_for(limits, inputs).saturating_mul(INODE) + OWN
+}
+
+/// How many inodes it has: as many as its limit says, and no more than its content could fill.
+fn inodes_for(limits: &Limits, inputs: u64) -> u64 {
+    let content = limits.disk.saturating_add(inputs).saturating_add(OWN / 2);
+    limits.inodes.min(content / BLOCK)
 }
 
 /// Makes it at `path`, so that whoever gets at the folder may write to it.
@@ -34,7 +43,7 @@ pub(crate) fn make(path: &Path, limits: &Limits, inputs: (u64, u64)) -> Result<(
         .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o666)))
         .map_err(failed(DOING))?;
     // Some for the folders that the jail itself makes.
-    let inodes = limits.inodes.saturating_add(count + 256).to_string();
+    let inodes = inodes_for(limits, bytes).saturating_add(count + 256).to_string();
     let told = Command::new(program)
         .env_clear()
         .args(["-q", "-F", "-t", "ext4", "-m", "0", "-O", "^has_journal", "-N", &inodes])
@@ -74,5 +83,7 @@ mod tests {
         assert_eq!(about.len(), size_for(&limits, 1 << 20));
         assert!(about.len() > 8 << 30 && about.len() < 9 << 30);
         assert!(about.blocks() * 512 < 32 << 20, "{} blocks", about.blocks());
+        let small = Limits { disk: 1 << 20, ..Limits::default() };
+        make(&folder.path().join("small"), &small, (0, 0)).expect("made, with fewer inodes");
     }
 }
