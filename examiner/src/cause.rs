@@ -61,10 +61,12 @@ impl Clue {
     }
 }
 
-/// The causes that these clues speak for, the one with the most of them first.
-pub(crate) fn of(clues: &[Clue], around: &Surroundings) -> Vec<Cause> {
+/// The causes that these clues speak for, the one with the most of them first. `ids` are build-ids that
+/// differ: a text with one in it says nothing. Where nothing else differs and the build path is known to,
+/// it was that: the id is made over debug information that holds the path until it is edited out.
+pub(crate) fn of(clues: &[Clue], ids: &[(String, String)], around: &Surroundings) -> Vec<Cause> {
     let mut found: BTreeMap<CauseKind, (usize, Vec<Evidence>)> = BTreeMap::new();
-    for clue in clues {
+    for clue in clues.iter().filter(|clue| !clue.follows_from(ids)) {
         for kind in kinds(clue, around) {
             let (count, evidence) = found.entry(kind).or_default();
             *count += 1;
@@ -80,11 +82,29 @@ pub(crate) fn of(clues: &[Clue], around: &Surroundings) -> Vec<Cause> {
         .into_iter()
         .map(|(kind, (count, evidence))| (count, Cause { kind, evidence }))
         .collect();
+    let is_of_path = |known: &Known| known.kind == CauseKind::BuildPath;
+    if let (true, Some((original, rebuilt)), true) =
+        (causes.is_empty(), ids.first().cloned(), around.known.iter().any(is_of_path))
+    {
+        let place = "build-id".to_owned();
+        let evidence = vec![Evidence { place, original, rebuilt }];
+        causes.push((1, Cause { kind: CauseKind::BuildPath, evidence }));
+    }
     causes.sort_by_key(|(count, cause)| (std::cmp::Reverse(*count), cause.kind));
     causes.into_iter().map(|(_, cause)| cause).collect()
 }
 
 impl Clue {
+    /// Whether it is a text with a build-id in it that differs.
+    fn follows_from(&self, ids: &[(String, String)]) -> bool {
+        match &self.kind {
+            ClueKind::Text(old, _) | ClueKind::Reordered(old, _) => ids.iter().any(|(id, _)| {
+                memchr::memmem::find(old, id.as_bytes()).is_some() && !id.is_empty()
+            }),
+            ClueKind::Bytes { .. } => false,
+        }
+    }
+
     fn evidence(&self) -> Evidence {
         let (original, rebuilt) = match &self.kind {
             ClueKind::Text(old, new) | ClueKind::Reordered(old, new) => shown::lines(old, new),
@@ -300,11 +320,22 @@ mod tests {
     }
 
     #[test]
+    fn a_build_id_alone_speaks_for_the_build_path_where_that_is_known_to_differ() {
+        let ids = [("aa11bb22".to_owned(), "cc33dd44".to_owned())];
+        let clues = [Clue::text("tag provideversion", b"aa11bb22", b"cc33dd44")];
+        assert!(of(&clues, &ids, &Surroundings::default()).is_empty(), "it follows from the rest");
+        let path = around(CauseKind::BuildPath, "/builddir/build", "/elsewhere");
+        assert_eq!(of(&clues, &ids, &path)[0].kind, CauseKind::BuildPath);
+        let date = Clue::text("x", b"made 2026-11-30", b"made 2028-01-04");
+        assert_eq!(of(&[date], &ids, &path)[0].kind, CauseKind::Date, "something else differs");
+    }
+
+    #[test]
     fn evidence_is_bounded() {
         let clues: Vec<Clue> = (0..50)
             .map(|at| Clue::text(&format!("file {at}"), b"made 2026-11-30", b"made 2028-01-04"))
             .collect();
-        let causes = of(&clues, &Surroundings::default());
+        let causes = of(&clues, &[], &Surroundings::default());
         assert_eq!((causes.len(), causes[0].evidence.len()), (1, SHOWN));
     }
 }

@@ -38,6 +38,9 @@ pub(crate) struct Finder {
     pub(crate) clues: Vec<Clue>,
     /// What was not looked into.
     pub(crate) left_out: Vec<String>,
+    /// Build-ids that differ, in hexadecimal digits: they follow from everything else, and say nothing of
+    /// it.
+    pub(crate) ids: Vec<(String, String)>,
     path: String,
 }
 

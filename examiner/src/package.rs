@@ -68,6 +68,8 @@ struct Comparing {
     files: BTreeMap<Vec<u8>, DifferingFile>,
     clues: Vec<Clue>,
     left_out: Vec<String>,
+    /// Build-ids that differ.
+    ids: Vec<(String, String)>,
 }
 
 impl Comparing {
@@ -238,8 +240,9 @@ impl Comparing {
             let Some(after) = new.get(path) else { continue };
             let mut finder = Finder::of(&shown::bytes(path));
             finder.compare(before, after);
-            let Finder { found, clues, left_out, .. } = finder;
+            let Finder { found, clues, left_out, ids, .. } = finder;
             self.clues.extend(clues);
+            self.ids.extend(ids);
             left_out.into_iter().for_each(|what| self.leave_out(what));
             if let Some(file) = self.file(path) {
                 file.content = found;
@@ -256,7 +259,7 @@ impl Comparing {
             });
             self.tags.append(&mut self.following);
         }
-        let causes = cause::of(&self.clues, around);
+        let causes = cause::of(&self.clues, &self.ids, around);
         Differences {
             layers: self.layers.into_iter().collect(),
             tags: self.tags,

@@ -13,6 +13,10 @@ const MOST: usize = 12;
 
 const BUILD_ID: &str = ".note.gnu.build-id";
 
+/// Sections that follow from what else is in the file, and say nothing of the cause: the build-id, the
+/// checksum of the file that the debug information is in, and a packed part of it.
+const FOLLOW: [&str; 3] = [BUILD_ID, ".gnu_debuglink", ".gnu_debugdata"];
+
 pub(super) fn compare(finder: &mut Finder, place: &str, original: &[u8], rebuilt: &[u8]) {
     let (Ok(old), Ok(new)) = (Elf::parse(original), Elf::parse(rebuilt)) else { return };
     if old.header != new.header && old.header.e_machine != new.header.e_machine {
@@ -26,14 +30,18 @@ pub(super) fn compare(finder: &mut Finder, place: &str, original: &[u8], rebuilt
         match new.get(name) {
             None => finder.value(place, format!("section {name}"), size(before), String::new()),
             Some(after) if before == after => {}
-            // It follows from everything else.
-            Some(after) if name == BUILD_ID => finder.tell(super::Told {
-                place: &inner,
-                what: "the build-id".to_owned(),
-                original: shown::bytes(before.get(16..).unwrap_or_default()),
-                rebuilt: shown::bytes(after.get(16..).unwrap_or_default()),
-                diff: String::new(),
-            }),
+            Some(after) if FOLLOW.contains(&name.as_str()) => {
+                if name == BUILD_ID {
+                    finder.ids.push((id(before), id(after)));
+                }
+                finder.tell(super::Told {
+                    place: &inner,
+                    what: "what follows from the rest".to_owned(),
+                    original: id(before),
+                    rebuilt: id(after),
+                    diff: String::new(),
+                });
+            }
             Some(_) if told == MOST => {
                 finder.leave_out(format!("{}: more sections differ", finder.at(place)));
                 return;
@@ -47,6 +55,12 @@ pub(super) fn compare(finder: &mut Finder, place: &str, original: &[u8], rebuilt
     for (name, after) in new.iter().filter(|(name, _)| !old.contains_key(*name)) {
         finder.value(place, format!("section {name}"), String::new(), size(after));
     }
+}
+
+/// The bytes of a note behind its head, in hexadecimal digits; at most twenty of them.
+fn id(section: &[u8]) -> String {
+    let bytes = section.get(16..).unwrap_or(section).iter().take(20);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn size(bytes: &[u8]) -> String {

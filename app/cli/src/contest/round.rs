@@ -218,10 +218,8 @@ fn tail(logs: &str) -> String {
 fn told(job: &JobRecord) -> String {
     match &job.report {
         Some(report) => {
-            let parts: Vec<&str> = std::iter::once(&report.error)
-                .chain(&report.causes)
-                .map(String::as_str)
-                .collect();
+            let parts: Vec<&str> =
+                std::iter::once(&report.error).chain(&report.causes).map(String::as_str).collect();
             Foreign::new(&parts.join(": ")).as_str().to_owned()
         }
         None => job.state.word().to_owned(),

@@ -305,3 +305,22 @@ async fn a_job_is_not_compared_with_one_that_is_not_for_who_asks() {
     }
     assert_eq!(scene.page(&path, Who::Reader).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_is_given_out_by_its_own_job_alone() {
+    let scene = Scene::peopled("http://127.0.0.1:1").await;
+    let hidden = scene.publish("clay", "pot", "1").await;
+    let open = scene.publish("glaze", "pot", "1").await;
+    let made = scene.app.flow.verify(hidden, scene.users["pat"]).await.expect("queued");
+    let rebuild = made.jobs[0];
+    let digest = scene.app.flow.cas().insert_bytes(b"{\"its\": \"proof\"}").expect("stored");
+    scene.store().judge(rebuild, kiln_model::Verdict::Diverged, digest, 1).await.expect("judged");
+    let path = |job: JobId| format!("/api/v1/jobs/{job}/verdicts/{rebuild}");
+    assert_eq!(scene.page(&path(hidden), Who::Reader).await.text, "{\"its\": \"proof\"}");
+    assert_eq!(scene.page(&path(hidden), Who::Anonymous).await.status, 404);
+    for who in [Who::Anonymous, Who::Other, Who::Reader] {
+        assert_eq!(scene.page(&path(open), who).await.status, 404, "{who:?}");
+    }
+    let again = scene.app.flow.verify(rebuild, scene.users["pat"]).await;
+    assert!(again.is_err(), "a rebuild is not built again");
+}
