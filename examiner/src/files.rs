@@ -30,7 +30,9 @@ pub(crate) type Said = Vec<(&'static str, String)>;
 
 /// What a header says of each of its files, by path.
 pub(crate) fn said(tags: Tags<'_>) -> BTreeMap<Vec<u8>, Said> {
-    let numbers: [(&'static str, Vec<u64>, fn(u64) -> String); 6] = [
+    /// What it is called, the numbers of all files, and how one is shown.
+    type Numbers = (&'static str, Vec<u64>, fn(u64) -> String);
+    let numbers: [Numbers; 6] = [
         ("mode", tags.numbers(tag::MODES), |mode| format!("{:06o}", mode & 0xffff)),
         ("mtime", tags.numbers(tag::MTIMES), dates::shown),
         ("device", tags.numbers(tag::RDEVS), |device| device.to_string()),

@@ -233,7 +233,7 @@ fn memory_of(limits: &Limits) -> u64 {
 
 fn memory_of_host() -> u64 {
     let about = rustix::system::sysinfo();
-    u64::from(about.totalram).saturating_mul(u64::from(about.mem_unit))
+    about.totalram.saturating_mul(u64::from(about.mem_unit))
 }
 
 /// A second bound around a machine: more than its guest may have, by what it takes itself.

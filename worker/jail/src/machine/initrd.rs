@@ -60,6 +60,7 @@ impl Archive {
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stdout, reason = "a test that is skipped says why")]
 mod tests {
     use std::io::Write;
     use std::process::{Command, Stdio};

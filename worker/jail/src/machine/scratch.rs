@@ -65,6 +65,7 @@ pub(crate) fn program() -> Option<PathBuf> {
 }
 
 #[cfg(test)]
+#[allow(clippy::print_stdout, reason = "a test that is skipped says why")]
 mod tests {
     use super::*;
 
