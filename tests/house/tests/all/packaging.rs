@@ -153,3 +153,25 @@ fn systemd_has_nothing_against_the_units() {
     }
     fs::remove_dir_all(&folder).expect("removed");
 }
+
+/// The scripts of the tree that a shell runs.
+fn scripts() -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join("scripts")).expect("a folder");
+    let mut all: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    all.extend([root().join("packaging/kiln-subids"), root().join(".ci/run")]);
+    all.retain(|path| fs::read_to_string(path).is_ok_and(|text| text.starts_with("#!/bin/sh")));
+    all
+}
+
+#[test]
+fn scripts_are_what_a_shell_can_read_and_setup_knows_its_lanes() {
+    assert!(scripts().len() > 10);
+    for path in scripts() {
+        let read = Command::new("sh").arg("-n").arg(&path).output().expect("a shell");
+        assert!(read.status.success(), "{}: {read:?}", path.display());
+    }
+    // Its table stands between quotes: one more of them in it ends it early.
+    let told = Command::new("sh").arg(root().join("scripts/setup")).arg("nowhere").output();
+    let told = String::from_utf8_lossy(&told.expect("a shell").stderr).into_owned();
+    assert!(told.contains("no such lane: nowhere"), "{told}");
+}
