@@ -1,10 +1,6 @@
 //! What is left to the examiner: memory, CPU time, and the files that are handed to it.
 
-use std::io;
-
 use kiln_confine::{Bounds, Grant, Only};
-use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
-use rustix::time::{ClockId, clock_gettime};
 
 /// How much a child may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,35 +43,3 @@ pub(crate) const GRANTS: &[Grant] = &[
     (libc::SYS_clock_gettime, Only::Any, "CPU time used"),
     (libc::SYS_prlimit64, Only::Itself(0), "the CPU time of the next question"),
 ];
-
-/// The examiner ends with the thread that started it.
-pub(crate) fn end_with_parent() -> io::Result<()> {
-    Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
-}
-
-/// Ends the process where one question takes too long.
-pub trait Budget {
-    /// Called before each question.
-    fn renew(&mut self);
-}
-
-/// No bound; for questions that are asked within a test's own process.
-impl Budget for () {
-    fn renew(&mut self) {}
-}
-
-/// CPU time by `RLIMIT_CPU`: the kernel sends SIGXCPU, which ends the process.
-#[derive(Debug, Clone, Copy)]
-pub struct CpuBudget {
-    /// Seconds for one question.
-    pub seconds: u64,
-}
-
-impl Budget for CpuBudget {
-    fn renew(&mut self) {
-        let used = clock_gettime(ClockId::ProcessCPUTime).tv_sec;
-        let end = u64::try_from(used).unwrap_or_default() + self.seconds + 1;
-        // Where the kernel refuses, the parent's own clock is left.
-        let _ = setrlimit(Resource::Cpu, Rlimit { current: Some(end), maximum: None });
-    }
-}

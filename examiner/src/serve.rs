@@ -4,11 +4,11 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use kiln_confine::child::Budget;
 use kiln_wire::examiner::{Answer, Failure, REQUEST_CAP, Ready, Request, VERSION};
 use kiln_wire::frame::FrameError;
 use kiln_wire::rights;
 
-use crate::confine::Budget;
 use crate::{logs, package};
 
 /// Answers what comes through `socket` until the other side closes it. `barriers` is what the

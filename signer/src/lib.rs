@@ -18,7 +18,7 @@ mod program;
 mod serve;
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
@@ -27,6 +27,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use kiln_confine::Confinement;
+use kiln_confine::child::{self, SOFTWARE};
 use kiln_wire::frame;
 use kiln_wire::signer::{Answer, Failure};
 use rustix::fs::Mode;
@@ -45,9 +46,6 @@ pub const ROLE: &str = "internal-signer";
 /// The first argument with which the app starts itself as a signer that asks a program; the
 /// program and its arguments follow.
 pub const PROGRAM_ROLE: &str = "internal-signer-program";
-
-/// `EX_SOFTWARE` of sysexits.h.
-const SOFTWARE: u8 = 70;
 
 /// How strong keys are that the signer makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,10 +106,8 @@ pub fn program_main(program: &[impl AsRef<OsStr>]) -> ExitCode {
 fn run<K: serve::Keys>(
     prepare: impl FnOnce(&UnixStream) -> Result<(K, folder::Log, Vec<String>), Failure>,
 ) -> ExitCode {
-    close_inherited();
-    let Ok(socket) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else {
-        return ExitCode::from(SOFTWARE);
-    };
+    child::close_inherited();
+    let Ok(socket) = child::parent() else { return ExitCode::from(SOFTWARE) };
     let (keys, log, holding) = match prepare(&socket) {
         Ok(prepared) => prepared,
         Err(failure) => {
@@ -123,18 +119,6 @@ fn run<K: serve::Keys>(
     match serve(&socket, keys, log, holding) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(SOFTWARE),
-    }
-}
-
-/// Closes what somebody before us left open. Called before anything is opened here; the listing's
-/// own descriptor is closed by then, and closing it again is refused.
-fn close_inherited() {
-    let numbers = fs::read_dir("/proc/self/fd").map(|entries| {
-        let names = entries.flatten().map(|entry| entry.file_name());
-        names.filter_map(|name| name.to_str()?.parse().ok()).collect::<Vec<i32>>()
-    });
-    for number in numbers.unwrap_or_default().into_iter().filter(|number| *number > 2) {
-        let _ = nix::unistd::close(number);
     }
 }
 

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+use kiln_confine::child::Budget;
 use kiln_wire::frame::FrameError;
 use kiln_wire::rights;
 use kiln_wire::solver::{Answer, Failure, REQUEST_CAP, Ready, Request, VERSION};
 
 use crate::compile::compile;
-use crate::confine::Budget;
 use crate::search::{search, who};
 use crate::solve::solve;
 use crate::sys;

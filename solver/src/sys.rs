@@ -89,24 +89,6 @@ pub(crate) fn version() -> String {
     format!("libsolv {}", text.to_string_lossy())
 }
 
-/// Closes every file but the standard ones: what a parent left open by accident is not ours.
-pub(crate) fn close_inherited() {
-    // Safety: called before anything is opened here, so no descriptor that is in use is closed.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
-    if closed == 0 {
-        return;
-    }
-    // Linux before 5.9 has no close_range(2). The folder's own descriptor is closed with it.
-    let numbers = std::fs::read_dir("/proc/self/fd").map(|entries| {
-        let names = entries.flatten().map(|entry| entry.file_name());
-        names.filter_map(|name| name.to_str()?.parse().ok()).collect::<Vec<c_int>>()
-    });
-    for number in numbers.unwrap_or_default().into_iter().filter(|number| *number > 2) {
-        // Safety: as above; one that is closed already is refused.
-        unsafe { libc::close(number) };
-    }
-}
-
 impl Pool {
     /// An empty pool for an architecture.
     pub(crate) fn new(arch: &str) -> io::Result<Self> {

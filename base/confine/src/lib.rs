@@ -7,6 +7,7 @@
 //! belong here: jails, which other people's programs run in (`worker/jail`).
 
 mod calls;
+pub mod child;
 
 use std::fs::File;
 use std::io;

@@ -173,6 +173,26 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Those of a build of which nothing is said but what it is for.
+    pub fn plain(target: TargetName, arch: &str) -> Self {
+        Self {
+            target,
+            arch: arch.to_owned(),
+            profile: "distribution".to_owned(),
+            macros: BTreeMap::new(),
+            with: Vec::new(),
+            without: Vec::new(),
+            jobs: 1,
+            lock: None,
+            pins: Vec::new(),
+            rebuild: 0,
+            base: None,
+            is_raw: false,
+            variations: Variations::default(),
+            isolation: Isolation::default(),
+        }
+    }
+
     /// What the build sees around it.
     pub fn around(&self) -> Around {
         Around::of(&self.variations, self.jobs)

@@ -171,28 +171,13 @@ fn medians<K: Ord>(all: BTreeMap<K, Vec<i64>>) -> BTreeMap<K, i64> {
 
 #[cfg(test)]
 mod tests {
-    use kiln_model::{BuildId, Digest, Epoch, Isolation, JobState, Limits};
+    use kiln_model::{BuildId, Digest, Epoch, JobState, Limits};
     use kiln_wire::worker::{Settings, Source, SourceFile};
 
     use super::*;
 
     fn job(id: i64, project: i64, is_background: bool) -> JobRecord {
-        let settings = Settings {
-            target: "t-1-x86_64".parse().expect("a name"),
-            arch: "x86_64".to_owned(),
-            profile: "distribution".to_owned(),
-            macros: BTreeMap::new(),
-            with: Vec::new(),
-            without: Vec::new(),
-            jobs: 1,
-            lock: None,
-            pins: Vec::new(),
-            rebuild: 0,
-            base: None,
-            is_raw: false,
-            variations: kiln_model::Variations::default(),
-            isolation: Isolation::default(),
-        };
+        let settings = Settings::plain("t-1-x86_64".parse().expect("a name"), "x86_64");
         let file = SourceFile { name: "x".to_owned(), digest: Digest::of(b""), size: 0 };
         JobRecord {
             id: JobId(id),

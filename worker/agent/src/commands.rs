@@ -332,26 +332,17 @@ pub(crate) const PACKAGES: &str = "/kiln-packages";
 mod tests {
     use std::collections::BTreeMap;
 
-    use kiln_model::{Isolation, Variations};
+    use kiln_model::Variations;
 
     use super::*;
 
     fn settings() -> Settings {
         Settings {
-            target: "trial-13-x86_64".parse().expect("a name"),
-            arch: "x86_64".to_owned(),
-            profile: "distribution".to_owned(),
             macros: BTreeMap::from([("dist".to_owned(), ".kt13".to_owned())]),
             with: vec!["tests".to_owned()],
             without: vec!["docs".to_owned()],
             jobs: 3,
-            lock: None,
-            pins: Vec::new(),
-            rebuild: 0,
-            base: None,
-            is_raw: false,
-            variations: Variations::default(),
-            isolation: Isolation::default(),
+            ..Settings::plain("trial-13-x86_64".parse().expect("a name"), "x86_64")
         }
     }
 

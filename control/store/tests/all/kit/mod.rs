@@ -2,7 +2,6 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::collections::BTreeMap;
 
 use kiln_kit::Postgres;
 use kiln_model::{Digest, Limits, ProjectId, ProjectSettings, UserId};
@@ -53,20 +52,8 @@ pub(crate) async fn project(store: &Store, name: &str) -> (ProjectId, UserId) {
 /// A build with one job.
 pub(crate) fn build((project, submitter): (ProjectId, UserId)) -> NewBuild {
     let settings = Settings {
-        target: "trial-13-x86_64".parse().expect("a name"),
-        arch: "x86_64".to_owned(),
-        profile: "distribution".to_owned(),
-        macros: BTreeMap::new(),
-        with: Vec::new(),
-        without: Vec::new(),
         jobs: 2,
-        lock: None,
-        pins: Vec::new(),
-        rebuild: 0,
-        base: None,
-        is_raw: false,
-        variations: kiln_model::Variations::default(),
-        isolation: kiln_model::Isolation::default(),
+        ..Settings::plain("trial-13-x86_64".parse().expect("a name"), "x86_64")
     };
     let file = SourceFile { name: "x.src.rpm".into(), digest: Digest::of(b"x"), size: 1 };
     let job = NewJob {
