@@ -78,11 +78,8 @@ impl Local {
             [] => (role::KEEPER, Strength::Full),
             _ => (role::CONTEST_KEEPER, Strength::Contest),
         };
-        let launcher = Launcher::new(
-            role::OWN_PROGRAM.into(),
-            vec![keeper.to_owned()],
-            Controllers::find(),
-        );
+        let launcher =
+            Launcher::new(role::OWN_PROGRAM.into(), vec![keeper.to_owned()], Controllers::find());
         let machines = match isolation {
             Isolation::Namespaces => None,
             Isolation::Microvm => Some(open_machines(folders, &launcher, strength)?),

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use kiln_model::{Digest, Isolation, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage, TargetName};
+use kiln_model::{
+    Digest, Isolation, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage, TargetName,
+};
 use serde::{Deserialize, Serialize};
 
 /// The version of these messages.

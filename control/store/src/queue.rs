@@ -231,9 +231,8 @@ async fn candidates(write: &mut Write, ability: &Ability) -> Result<Vec<Candidat
                     AND background = kinds.background AND project = projects.id AND arch = $1
                     AND isolation IN ('namespaces', $2))
                 ORDER BY kinds.background, projects.served, projects.id";
-    let rows = write
-        .list(sqlx::query(text).bind(&ability.arch).bind(ability.isolation.word()))
-        .await?;
+    let rows =
+        write.list(sqlx::query(text).bind(&ability.arch).bind(ability.isolation.word())).await?;
     let candidate = |row: &AnyRow| Candidate {
         project: row.get("id"),
         is_background: row.get("background"),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use kiln_api::{Enrolment, EnrolmentAsked, Upload};
-use kiln_model::{Isolation, Digest, JobId, LeaseKey, Stage};
+use kiln_model::{Digest, Isolation, JobId, LeaseKey, Stage};
 use kiln_wire::worker::{
     Claim, ClaimedArtifact, Ending, Enrol, Enrolled, Finish, Lease, LeaseAnswer, LeaseRequest,
     Provide, Provided, Renew, ResolveRequest, Resolved, Source, StageEnded, StageNote, VERSION,
@@ -94,8 +94,12 @@ impl Worker {
     /// One slot's day: ask, do, ask again.
     async fn work(self: Arc<Self>) -> Result<()> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let request =
-            serde_json::to_vec(&LeaseRequest { protocol: VERSION, version, slots: self.slots, isolation: Isolation::default() })?;
+        let request = serde_json::to_vec(&LeaseRequest {
+            protocol: VERSION,
+            version,
+            slots: self.slots,
+            isolation: Isolation::default(),
+        })?;
         loop {
             let began = Instant::now();
             let answer =

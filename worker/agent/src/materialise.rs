@@ -98,12 +98,7 @@ impl Materialiser<'_> {
 
     /// The name of a layer of packages. One that was made in a weakened jail is another one: nobody
     /// but the contest may find it. Bases are always made in whole jails, and found by all.
-    fn key(
-        &self,
-        toolbox: Digest,
-        below: Option<Digest>,
-        packages: &[&LockedPackage],
-    ) -> Digest {
+    fn key(&self, toolbox: Digest, below: Option<Digest>, packages: &[&LockedPackage]) -> Digest {
         let kind = match (self.jails.without, below) {
             ([], _) | (_, None) => "packages".to_owned(),
             (without, Some(_)) => format!("packages without {without:?}"),

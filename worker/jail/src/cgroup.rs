@@ -144,9 +144,11 @@ impl Group {
         let events = fs::read_to_string(self.pids.as_ref()?.join("pids.events")).ok()?;
         let refused = events.lines().find_map(|line| line.strip_prefix("max "));
         let allowed = limits.processes;
-        refused
-            .is_some_and(|count| count.trim() != "0")
-            .then_some(Breached { limit: Limit::Processes, allowed, seen: allowed })
+        refused.is_some_and(|count| count.trim() != "0").then_some(Breached {
+            limit: Limit::Processes,
+            allowed,
+            seen: allowed,
+        })
     }
 
     fn out_of_memory(&self, limits: &Limits) -> Option<Breached> {

@@ -184,10 +184,8 @@ impl Keeper {
         else {
             return Ok(Passed::End);
         };
-        let comes_along = matches!(
-            message,
-            FromKeeper::Terminal | FromKeeper::Stream | FromKeeper::Door
-        );
+        let comes_along =
+            matches!(message, FromKeeper::Terminal | FromKeeper::Stream | FromKeeper::Door);
         if let (true, Some(descriptor)) = (comes_along, &receiver.descriptor) {
             terminal::send(self.control.as_fd(), &message, descriptor.as_fd())?;
             return Ok(Passed::Good);

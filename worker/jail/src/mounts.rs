@@ -116,11 +116,13 @@ impl<'a> Place<'a> {
     /// The place of a mount, made where it is missing: a file for a source that is a file, a
     /// folder for anything else.
     fn made(root: BorrowedFd<'a>, mount: &Mount, opened: &[OwnedFd]) -> Result<Self, SetupError> {
-        let is_file = matches!(mount, Mount::ReadOnly { .. } | Mount::Own { .. } | Mount::Kvm { .. })
-            && opened.iter().any(|source| {
-                rustix::fs::fstat(source)
-                    .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) != FileType::Directory)
-            });
+        let is_file =
+            matches!(mount, Mount::ReadOnly { .. } | Mount::Own { .. } | Mount::Kvm { .. })
+                && opened.iter().any(|source| {
+                    rustix::fs::fstat(source).is_ok_and(|stat| {
+                        FileType::from_raw_mode(stat.st_mode) != FileType::Directory
+                    })
+                });
         let at = mount.at().trim_start_matches('/').to_owned();
         make_place(root, &at, is_file)?;
         Ok(Self { root, at })

@@ -76,10 +76,7 @@ struct Sockets {
 
 /// The filters, in the order in which they are to be installed: where two refuse the same call,
 /// the kernel takes the answer of the one that was installed last.
-pub(crate) fn filters(
-    grants: Grants,
-    without: &[Barrier],
-) -> Result<Vec<BpfProgram>, PolicyError> {
+pub(crate) fn filters(grants: Grants, without: &[Barrier]) -> Result<Vec<BpfProgram>, PolicyError> {
     if without.contains(&Barrier::Seccomp) {
         return Ok(Vec::new());
     }

@@ -141,7 +141,8 @@ impl Attack {
     }
 
     fn write_probe(&self, folder: &Path) -> io::Result<()> {
-        let probe = FOLDER.get_file(PROBE).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let probe =
+            FOLDER.get_file(PROBE).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         fs::write(folder.join(PROBE), probe.contents())
     }
 }

@@ -64,7 +64,8 @@ impl Before {
         let mut layers = BTreeMap::new();
         walk(&folders.data().join("layers.v1"), true, &mut layers);
         let other = self.layers.iter().find(|(path, shape)| layers.get(*path) != Some(shape));
-        let tell = |path: &Path, what: &str| format!("a {what} is not what it was: {}", path.display());
+        let tell =
+            |path: &Path, what: &str| format!("a {what} is not what it was: {}", path.display());
         left.extend(other.map(|(path, _)| tell(path, "layer")));
         // Who asks for a blob makes it young: one that was touched is hashed.
         let mut blobs = BTreeMap::new();

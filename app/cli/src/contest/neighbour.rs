@@ -35,11 +35,7 @@ struct Beside {
     more_percent: i64,
 }
 
-pub(super) fn run(
-    scene: &Scene<'_>,
-    attacks: &[Attack],
-    json: bool,
-) -> Result<ExitCode, Failure> {
+pub(super) fn run(scene: &Scene<'_>, attacks: &[Attack], json: bool) -> Result<ExitCode, Failure> {
     let local = Local::open(scene.folders, Some(&scene.plan.target), scene.isolation, quiet())?;
     time(scene, &local)?;
     let alone = median(scene, &local)?;

@@ -131,7 +131,12 @@ impl Row {
         let (attack, threat, whole) = (&self.attack, &self.threat, self.whole.word());
         println!("{backend:<10}  {threat:<3}  {attack:<26}  {whole}  {weakened}");
         for cell in self.cells().filter(|cell| !cell.is_right) {
-            println!("    should be {:?}; {} {}", cell.should_be, cell.end, cell.trouble.join("; "));
+            println!(
+                "    should be {:?}; {} {}",
+                cell.should_be,
+                cell.end,
+                cell.trouble.join("; ")
+            );
         }
     }
 }

@@ -155,16 +155,18 @@ impl Round<'_> {
                 let limit = about.limit.map(|limit| format!("limit: {limit} ")).unwrap_or_default();
                 match &seen.job.report {
                     Some(report) if report.error.contains(&limit) => Ok(Verdict::Held),
-                    Some(report) if report.error.starts_with("limit: ") => Err(did_nothing(
-                        &format!("another limit ended it: {}", report.error),
-                    )),
+                    Some(report) if report.error.starts_with("limit: ") => {
+                        Err(did_nothing(&format!("another limit ended it: {}", report.error)))
+                    }
                     // Without limits it ends by itself: built, or with results that are none.
                     _ if ran || seen.job.state == JobState::Built => Ok(Verdict::Reached),
                     _ => Err(did_nothing(&told(&seen.job))),
                 }
             }
-            Shown::Failure => Ok(held(seen.job.state == JobState::Failed
-                && seen.job.report.as_ref().is_some_and(|report| report.fault != Fault::Kiln))),
+            Shown::Failure => Ok(held(
+                seen.job.state == JobState::Failed
+                    && seen.job.report.as_ref().is_some_and(|report| report.fault != Fault::Kiln),
+            )),
             _ if !ran => Err(did_nothing(&told(&seen.job))),
             Shown::Secret => Ok(held(!self.is_out(local, seen, ground)?)),
             Shown::Blob => Ok(held(!local.has(ground.word.as_bytes()))),
@@ -177,7 +179,9 @@ impl Round<'_> {
             Shown::Tame if !says("\u{1b}") => Err(did_nothing("it wrote no escapes")),
             Shown::Tame => {
                 let control = |c: char| c.is_control();
-                Ok(held(!seen.logs.lines().any(|line| Foreign::new(line).as_str().contains(control))))
+                Ok(held(
+                    !seen.logs.lines().any(|line| Foreign::new(line).as_str().contains(control)),
+                ))
             }
         }
     }
@@ -214,10 +218,8 @@ fn tail(logs: &str) -> String {
 fn told(job: &JobRecord) -> String {
     match &job.report {
         Some(report) => {
-            let parts: Vec<&str> = std::iter::once(&report.error)
-                .chain(&report.causes)
-                .map(String::as_str)
-                .collect();
+            let parts: Vec<&str> =
+                std::iter::once(&report.error).chain(&report.causes).map(String::as_str).collect();
             Foreign::new(&parts.join(": ")).as_str().to_owned()
         }
         None => job.state.word().to_owned(),

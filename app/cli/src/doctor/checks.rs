@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kiln_jail::{
-    Accelerator, Cancel, Controllers, IdMap, Launcher, Mount, Plan, Run, SUBGID, SUBUID, Step, Strength, User,
-    range_of, slots_in, user_name,
+    Accelerator, Cancel, Controllers, IdMap, Launcher, Mount, Plan, Run, SUBGID, SUBUID, Step,
+    Strength, User, range_of, slots_in, user_name,
 };
 use kiln_model::{Limits, Report};
 

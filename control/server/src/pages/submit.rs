@@ -98,9 +98,9 @@ pub(crate) async fn submit(
         macros: macros_of(fields.text("macros"))?,
         with: fields.words("with"),
         without: fields.words("without"),
-            limits: BTreeMap::new(),
-            isolation: None,
-        };
+        limits: BTreeMap::new(),
+        isolation: None,
+    };
     let (project, user) = (asker.project()?.name.clone(), asker.user()?);
     let app = state.0.clone();
     let (_, made) = api::builds::submit(state, asker, Key::none(), Taken(asked)).await?;

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use kiln_kit::{Ground, Trial};
-use kiln_model::{Isolation, Digest, LeaseKey};
+use kiln_model::{Digest, Isolation, LeaseKey};
 use kiln_service::{Service, TARGET};
 use kiln_wire::worker::{
     Claim, ClaimedArtifact, Ending, Finish, Lease, LeaseRequest, ResolveRequest, Resolved, VERSION,
@@ -40,7 +40,12 @@ impl<'a> Liar<'a> {
         let folder = self.service.spec(&format!("kt-lie{number}"), 1, ":")?;
         let folder = folder.to_str().context("a path")?;
         self.service.told(&["build", "--project", "tools", folder])?;
-        let request = LeaseRequest { protocol: VERSION, version: "0".into(), slots: 1, isolation: Isolation::default() };
+        let request = LeaseRequest {
+            protocol: VERSION,
+            version: "0".into(),
+            slots: 1,
+            isolation: Isolation::default(),
+        };
         let (status, answer) = self.say("/worker/v1/lease", &request)?;
         ensure!(status == 200, "{answer}");
         serde_json::from_value(answer["lease"].clone()).context("a lease")
@@ -133,7 +138,12 @@ fn refused_at_once(service: &Service, liar: &Liar<'_>, key: LeaseKey) -> Result<
         let (status, _) = service.ask("GET", path, &liar.credential, b"")?;
         ensure!(status == 403, "a worker's credential at {path}: {status}");
     }
-    let old = LeaseRequest { protocol: VERSION + 1, version: "0".into(), slots: 1, isolation: Isolation::default() };
+    let old = LeaseRequest {
+        protocol: VERSION + 1,
+        version: "0".into(),
+        slots: 1,
+        isolation: Isolation::default(),
+    };
     ensure!(liar.say("/worker/v1/lease", &old)?.0 == 400, "another protocol");
     Ok(())
 }

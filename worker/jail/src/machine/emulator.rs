@@ -272,8 +272,7 @@ mod tests {
 
     #[test]
     fn a_machine_has_no_network_and_nothing_by_default() {
-        let program =
-            HostProgram::find(&["sh"]).expect("asked").expect("a shell stands in for it");
+        let program = HostProgram::find(&["sh"]).expect("asked").expect("a shell stands in for it");
         let emulator = Emulator { program, data: Vec::new() };
         let limits = Limits::default();
         let hardware = Hardware {

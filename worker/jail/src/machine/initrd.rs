@@ -42,9 +42,7 @@ impl Archive {
         let links = if mode & 0o170_000 == 0o040_000 { 2 } else { 1 };
         let (major, minor) = device;
         // ino, mode, uid, gid, nlink, mtime, filesize, the file's device, the node's, name, check.
-        let fields = [
-            self.count, mode, 0, 0, links, 0, size, 0, 0, major, minor, name_size, 0,
-        ];
+        let fields = [self.count, mode, 0, 0, links, 0, size, 0, 0, major, minor, name_size, 0];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
             self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());

@@ -205,8 +205,7 @@ mod tests {
         let read_only = Mount::ReadOnly { at: "/in".to_owned(), from };
         let asked = plan(vec![overlay(&["/a/fs"], "root"), read_only]);
         let inside = Inside::of(&asked).expect("translated");
-        let told: Vec<_> =
-            inside.begin.inputs.iter().map(|it| (it.at.as_str(), it.size)).collect();
+        let told: Vec<_> = inside.begin.inputs.iter().map(|it| (it.at.as_str(), it.size)).collect();
         assert_eq!(told, [("0", None), ("0/a.rpm", Some(1)), ("0/b.rpm", Some(2))]);
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("c.rpm")).expect("linked");
         assert!(Inside::of(&asked).is_err());

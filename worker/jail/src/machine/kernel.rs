@@ -125,7 +125,9 @@ mod tests {
     #[test]
     fn the_newest_kernel_with_an_image_is_taken_with_its_drivers_in_order() {
         let root = tempfile::tempdir().expect("a folder");
-        for (release, has_image) in [("6.1.0-9-cloud", true), ("6.1.0-48-cloud", true), ("6.9.0", false)] {
+        for (release, has_image) in
+            [("6.1.0-9-cloud", true), ("6.1.0-48-cloud", true), ("6.9.0", false)]
+        {
             put(root.path(), &format!("lib/modules/{release}/kernel/fs/erofs/erofs.ko"));
             put(root.path(), &format!("lib/modules/{release}/kernel/drivers/virtio/virtio.ko"));
             put(root.path(), &format!("lib/modules/{release}/kernel/drivers/char/virtio-rng.ko"));

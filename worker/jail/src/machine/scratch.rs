@@ -34,11 +34,7 @@ fn inodes_for(limits: &Limits, inputs: u64) -> u64 {
 }
 
 /// Makes it at `path`, so that whoever gets at the folder may write to it.
-pub(crate) fn make(
-    path: &Path,
-    limits: &Limits,
-    inputs: (u64, u64),
-) -> Result<(), MachineError> {
+pub(crate) fn make(path: &Path, limits: &Limits, inputs: (u64, u64)) -> Result<(), MachineError> {
     const DOING: &str = "making a scratch disk";
     let program = program().ok_or(MachineError::Lacking("mke2fs", "e2fsprogs"))?;
     let (count, bytes) = inputs;
