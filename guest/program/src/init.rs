@@ -81,7 +81,9 @@ fn take(channel: &mut File, input: &Input) -> Result<(), MachineError> {
         }
     };
     let stranger = (Some(Uid::from_raw(STRANGER)), Some(Gid::from_raw(STRANGER)));
-    rustix::fs::fchown(&file, stranger.0, stranger.1).map_err(io::Error::from).map_err(doing(DOING))?;
+    rustix::fs::fchown(&file, stranger.0, stranger.1)
+        .map_err(io::Error::from)
+        .map_err(doing(DOING))?;
     let mode = fs::Permissions::from_mode(input.mode);
     let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(input.modified.unsigned_abs());
     file.set_permissions(mode).and_then(|()| file.set_modified(modified)).map_err(doing(DOING))

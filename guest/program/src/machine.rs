@@ -135,9 +135,8 @@ fn wait_for<T>(what: &str, find: impl Fn() -> Option<T>) -> Result<T, MachineErr
 
 fn port_named(name: &str) -> Option<PathBuf> {
     let ports = fs::read_dir("/sys/class/virtio-ports").ok()?;
-    let is_it = |port: &Path| {
-        fs::read_to_string(port.join("name")).is_ok_and(|found| found.trim() == name)
-    };
+    let is_it =
+        |port: &Path| fs::read_to_string(port.join("name")).is_ok_and(|found| found.trim() == name);
     let port = ports.flatten().map(|entry| entry.path()).find(|port| is_it(port))?;
     let device = Path::new("/dev").join(port.file_name()?);
     device.exists().then_some(device)
