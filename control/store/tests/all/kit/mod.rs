@@ -2,7 +2,6 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-
 use kiln_kit::Postgres;
 use kiln_model::{Digest, Limits, ProjectId, ProjectSettings, UserId};
 use kiln_store::{NewBuild, NewJob, NewProject, NewUser, Owner, Store};
