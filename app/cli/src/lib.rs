@@ -53,6 +53,7 @@ mod sources;
 mod target;
 mod telemetry;
 mod ui;
+mod umask;
 mod up;
 mod verify;
 mod worker;
@@ -157,6 +158,7 @@ pub fn run() -> ExitCode {
     if let Some(code) = role::run() {
         return code;
     }
+    umask::prepare();
     let Arguments { ca, verb } = Arguments::parse();
     if let Err(failure) = ca.as_deref().map_or(Ok(()), client::believe) {
         return failure.print();

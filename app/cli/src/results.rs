@@ -13,6 +13,7 @@ use kiln_wire::worker::Settings;
 use serde::Serialize;
 
 use crate::Failure;
+use crate::umask::callers_folder;
 
 /// What it takes to make the build again: a [`Record`], written as `kiln_attest` writes JSON. It is
 /// not signed: this user's own word.
@@ -127,7 +128,7 @@ pub(crate) fn write(
     fs::create_dir_all(parent).map_err(|error| unwritable(parent, &error))?;
     let fresh = tempfile::Builder::new()
         .prefix(".kiln-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(callers_folder()))
         .tempdir_in(parent)
         .map_err(|error| unwritable(parent, &error))?;
     let fresh_path = fresh.path().to_owned();

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Verdict};
+use crate::{Digest, Variation, Verdict};
 
 /// The version of [`Comparison`].
 pub const COMPARISON_VERSION: u32 = 1;
@@ -255,6 +255,25 @@ impl CauseKind {
             Self::Umask => "the umask",
             Self::Buildroot => "the buildroot",
         }
+    }
+
+    /// What of a challenge brings it about, where one thing alone does.
+    pub fn variation(self) -> Option<Variation> {
+        Some(match self {
+            Self::Date => Variation::Clock,
+            Self::BuildPath => Variation::BuildPath,
+            Self::HostName => Variation::HostName,
+            Self::Parallelism => Variation::Cpus,
+            Self::FileOrder | Self::Order => Variation::FileOrder,
+            Self::Locale => Variation::Locale,
+            Self::TimeZone => Variation::TimeZone,
+            Self::User => Variation::User,
+            Self::Kernel => Variation::Kernel,
+            Self::Environment => Variation::Environment,
+            Self::Umask => Variation::Umask,
+            Self::Buildroot => Variation::Cache,
+            Self::Random | Self::Uninitialised => return None,
+        })
     }
 }
 

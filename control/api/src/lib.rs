@@ -29,7 +29,7 @@ pub use evidence::{Attestation, LogEntries, LogPath};
 pub use hooks::{Heard, Hook, HookAsked, Listener, ListenerAsked};
 pub use operating::{
     Audited, Enrolment, EnrolmentAsked, Problem, Queue, Service, Stats, SweepAsked, Swept, Worker,
-    WorkerChange,
+    WorkerChange, YOUNG_MOST,
 };
 pub use projects::{
     Member, MemberChange, Project, ProjectAsked, ProjectChange, Repo, TargetSummary,

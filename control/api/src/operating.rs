@@ -81,12 +81,16 @@ pub struct Audited {
     pub detail: String,
 }
 
+/// The most hours for which a sweep lets a blob stay: ten years.
+pub const YOUNG_MOST: u32 = 87_600;
+
 /// A sweep: what nothing needs is to go.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SweepAsked {
     /// For how many hours a blob stays that was written or asked for and that nothing names; at
-    /// least 1.
+    /// least 1, at most [`YOUNG_MOST`].
+    #[schema(minimum = 1, maximum = 87600)]
     #[serde(default = "a_day")]
     pub young_hours: u32,
     /// Whether only to tell what would go, at the least: what is named by snapshots alone that

@@ -7,6 +7,7 @@
 //! files apart (`examiner`), and starting programs: the app starts examiners.
 
 mod child;
+mod culprits;
 mod proof;
 mod spawn;
 
@@ -24,6 +25,7 @@ use kiln_wire::examiner::{Answer, Request, Surroundings};
 use kiln_wire::worker::ClaimedArtifact;
 
 use child::Examiner;
+pub use culprits::{Culprits, culprits};
 pub use proof::{Outcome, proof, surroundings};
 pub use spawn::{ExaminerLink, ExaminerSpawn};
 

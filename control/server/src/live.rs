@@ -23,7 +23,8 @@ const PIECE: u64 = 64 << 10;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LogAsked {
     /// From which byte on.
-    offset: u64,
+    #[param(minimum = 0)]
+    offset: i64,
     /// Whether to go on as long as the job does.
     follow: bool,
 }
@@ -45,6 +46,7 @@ pub(crate) async fn log(
 ) -> Answer<Response> {
     let name = name_of(&name)?;
     let LogAsked { offset, follow } = asked;
+    let offset = u64::try_from(offset).map_err(|_| Refused::wrong("a log begins at byte 0"))?;
     let events = app.flow.events().listen();
     let reading = Reading { app, job: JobId(job), name, offset, follow, events };
     let pieces = stream::try_unfold(reading, |mut reading| async move {

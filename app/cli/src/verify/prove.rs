@@ -5,7 +5,7 @@ use std::fs::File;
 
 use kiln_flow::{RecallError, submission_of, target_of};
 use kiln_model::{Isolation, JobState, LeaseKey, Proof, Report, Variation, Variations, Verdict};
-use kiln_prove::{Outcome, Pair, Prover, surroundings};
+use kiln_prove::{Culprits, Outcome, Pair, Prover, surroundings};
 use kiln_store::{Artifact, JobRecord};
 use kiln_wire::worker::ClaimedArtifact;
 
@@ -92,38 +92,43 @@ impl<'a> Prove<'a> {
             }
         }
         let last = last.expect("there is one run at the least");
-        let (mut culprits, mut is_unstable) = (Vec::new(), false);
         let differs = last.verdict() != Verdict::Reproduced;
-        if differs && how.finds_culprits {
-            is_unstable = self.makes_a_difference(how.isolation, &Variations::default())?;
-            // What differs by itself differs whatever is varied: no culprit could be named.
-            let each: &[Variation] = if is_unstable { &[] } else { &Variation::ALL };
-            for one in each {
-                if self.makes_a_difference(how.isolation, &Variations::of(&[*one]))? {
-                    culprits.push(*one);
-                }
-            }
-        }
+        let Culprits { culprits, is_unstable } = match differs && how.finds_culprits {
+            true => self.culprits(how.isolation, &last)?,
+            false => Culprits::default(),
+        };
         let proof = self.proof(how, last);
         Ok(Proof { culprits, is_unstable, ..proof })
     }
 
-    fn makes_a_difference(
-        &mut self,
-        isolation: Isolation,
-        variations: &Variations,
-    ) -> Result<bool, Failure> {
-        let what = self.told(variations);
-        let rebuilt = self.rebuild(isolation, variations, &what)?;
-        Ok(rebuilt.verdict() != Verdict::Reproduced)
+    /// What makes the difference that came of everything at once.
+    fn culprits(&mut self, isolation: Isolation, last: &Outcome) -> Result<Culprits, Failure> {
+        let causes = match last {
+            Outcome::Compared(comparison) => comparison.causes(),
+            Outcome::Failed(..) => Vec::new(),
+        };
+        kiln_prove::culprits(&causes, |varied| {
+            let variations = Variations::of(varied);
+            let what = self.told(&variations);
+            let rebuilt = self.rebuild(isolation, &variations, &what)?;
+            Ok(rebuilt.verdict() != Verdict::Reproduced)
+        })
     }
 
     fn told(&self, variations: &Variations) -> String {
-        let words: Vec<&str> = variations.iter().map(Variation::word).collect();
-        match words.len() {
-            0 => "with everything as it was".to_owned(),
-            count if count == Variation::ALL.len() => "with everything different".to_owned(),
-            _ => format!("with another {}", words.join(", ")),
+        let words = |is_varied: bool| {
+            let all = Variation::ALL.into_iter();
+            let words = all.filter(|one| variations.has(*one) == is_varied).map(Variation::word);
+            words.collect::<Vec<_>>()
+        };
+        let (varied, kept) = (words(true), words(false));
+        match (varied.len(), kept.len()) {
+            (0, _) => "with everything as it was".to_owned(),
+            (_, 0) => "with everything different".to_owned(),
+            (varied, kept_count) if kept_count < varied => {
+                format!("with everything different but {}", kept.join(", "))
+            }
+            _ => format!("with another {}", varied.join(", ")),
         }
     }
 

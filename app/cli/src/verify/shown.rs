@@ -34,6 +34,11 @@ pub(crate) fn print(proof: &Proof) {
     if proof.is_unstable {
         println!("it differs from one time to the next, with nothing made different around it");
     }
+    let differs = proof.comparison.is_some() && proof.verdict != Verdict::Reproduced;
+    let all = proof.varied.iter().count() == Variation::ALL.len();
+    if differs && all && proof.culprits.is_empty() && !proof.is_unstable {
+        println!("no one thing makes the difference on its own");
+    }
     if !proof.culprits.is_empty() {
         println!("what makes the difference: {}", style(words(&proof.culprits)).bold());
     }

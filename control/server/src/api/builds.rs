@@ -32,6 +32,9 @@ const AT_ONCE: usize = 500;
 /// The longest that an answer is waited for, in seconds: less than proxies allow.
 const PATIENCE: u64 = 50;
 
+/// The longest that may be asked for; after [`PATIENCE`] the answer comes as it is.
+const WAIT_MOST: u64 = 3600;
+
 /// Which builds.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -52,6 +55,7 @@ pub(crate) struct ListAsked {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ShowAsked {
     /// At most so many seconds, until every job is over.
+    #[param(minimum = 0, maximum = 3600)]
     wait: u64,
 }
 
@@ -180,6 +184,9 @@ pub(crate) async fn show(
 ) -> Answer<Json<Build>> {
     // Before the first look, so that nothing is missed between it and the waiting.
     let mut events = app.flow.events().listen();
+    if asked.wait > WAIT_MOST {
+        return Err(Refused::wrong(format!("wait for at most {WAIT_MOST} seconds")));
+    }
     let patience = Duration::from_secs(asked.wait.min(PATIENCE));
     let until = tokio::time::Instant::now() + patience;
     loop {

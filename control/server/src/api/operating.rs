@@ -107,6 +107,10 @@ pub(crate) async fn sweep(
     if asked.young_hours == 0 {
         return Err(Refused::wrong("what was written in the last hour always stays"));
     }
+    if asked.young_hours > kiln_api::YOUNG_MOST {
+        let most = kiln_api::YOUNG_MOST;
+        return Err(Refused::wrong(format!("a blob is young for at most {most} hours")));
+    }
     let young = Duration::from_secs(u64::from(asked.young_hours) * 3600);
     let swept = app.publisher.sweep(Sweep { young, is_trial: asked.is_trial }).await?;
     if !asked.is_trial {

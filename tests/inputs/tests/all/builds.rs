@@ -1,6 +1,7 @@
 //! Packages that write too much, never end, take everything, or leave traps behind.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use kiln_inputs::Kiln;
 
@@ -60,6 +61,40 @@ fn background_processes_end_with_their_build() {
     let ran = kiln.build(&kiln.package("leaves", build), &[]);
     ran.built();
     assert!(ran.wall.as_secs() < 60, "{ran}");
+}
+
+/// What stands in DESIGN's list of constants, each one asked for; and a caller with everything else,
+/// whose package says all that it sees in what it installs.
+#[test]
+fn nothing_around_kiln_reaches_a_build() {
+    let Some(kiln) = kiln() else { return };
+    let build = "seen=\"$TZ $(umask) $PERL_HASH_SEED $PYTHONHASHSEED $LANG $HOME $(uname -n) $USER\"\n\
+                 test \"$seen\" = 'UTC 0022 0 0 C.UTF-8 /builddir build build' || { echo $seen; exit 1; }\n\
+                 { env | sort; umask; ulimit -a; date +%%Z; id; nproc; } > seen";
+    let source = kiln.spec(
+        "sees",
+        &format!(
+            "%description\nA test.\n%build\n{build}\n%install\nmkdir -p %{{buildroot}}/usr/share\n\
+             cp seen %{{buildroot}}/usr/share/sees\n%files\n/usr/share/sees\n"
+        ),
+    );
+    let mut made = Vec::new();
+    for before in ["", "export TZ=Asia/Tokyo LC_ALL=POSIX PYTHONHASHSEED=7 CFLAGS=-O0; umask 077;"]
+    {
+        let build = kiln.build_command(&source, &[]);
+        let mut caller = kiln.other("/bin/sh");
+        for (name, value) in build.get_envs() {
+            caller.env(name, value.unwrap_or_default());
+        }
+        let script = format!("{before} exec \"$0\" \"$@\"");
+        caller.args(["-c", &script]).arg(build.get_program()).args(build.get_args());
+        kiln.run(&mut caller).built();
+        let mode = fs::metadata(kiln.results.join("sees-1-1")).expect("results").mode() & 0o777;
+        assert_eq!(mode, if before.is_empty() { 0o755 } else { 0o700 });
+        let package = kiln.results.join("sees-1-1/sees-1-1.noarch.rpm");
+        made.push(fs::read(package).expect("built"));
+    }
+    assert!(made[0] == made[1], "what surrounds kiln is in the package");
 }
 
 /// What a package can leave in its folders: kiln has to read, and to remove, all of it.
