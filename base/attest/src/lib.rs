@@ -33,7 +33,7 @@ pub use moment::rfc3339;
 pub use proof::{Logged, Proof};
 pub use provenance::{
     BuildDefinition, Builder, ExternalParameters, InternalParameters, Metadata, Origin, Provenance,
-    RunDetails, Shape, Verified,
+    RunDetails, Shape, Surroundings, Verified,
 };
 pub use purl::purl;
 pub use statement::{Resource, Statement};

@@ -11,7 +11,7 @@ use crate::provenance::{BASE, LOCK, ROLE, SIGNED, SIZE};
 use crate::types::{BUILD_TYPE, BUILDERS, PROVENANCE};
 use crate::{
     BuildDefinition, Builder, ExternalParameters, InternalParameters, Metadata, Origin, Provenance,
-    Resource, RunDetails, Statement, purl, rfc3339,
+    Resource, RunDetails, Statement, Surroundings, purl, rfc3339,
 };
 
 /// A build that ended well, by all that control knows of it: nothing of it is what a package said.
@@ -70,6 +70,7 @@ impl Built<'_> {
                 profile: self.lock.profile.clone(),
                 solver: self.lock.solver.clone(),
                 isolation: self.record.settings.isolation.word().to_owned(),
+                surroundings: Some(Surroundings::from(&record.settings.around())),
                 worker: self.worker.map(str::to_owned),
                 attempt: self.attempt,
             },

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use kiln_model::{Digest, Foreign, Limits};
+use kiln_model::{Around, Digest, Foreign, Limits};
 use kiln_wire::record::Record;
 use kiln_wire::worker::{ClaimedArtifact, Remote, Settings, Source};
 use serde::{Deserialize, Serialize};
@@ -89,11 +89,51 @@ pub struct InternalParameters {
     pub solver: String,
     /// What the build was kept in.
     pub isolation: String,
+    /// What it saw around it; statements of older kilns don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surroundings: Option<Surroundings>,
     /// Who ran it, and which attempt it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
     /// The attempt, from 1.
     pub attempt: i64,
+}
+
+/// What a build sees around it that every build sees, whatever host it runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Surroundings {
+    /// `%_topdir`, the folder that it happens in.
+    pub topdir: String,
+    /// The build user's name.
+    pub user: String,
+    /// The build user's home.
+    pub home: String,
+    /// The host name.
+    pub host_name: String,
+    /// `LANG`.
+    pub locale: String,
+    /// `TZ`.
+    pub time_zone: String,
+    /// The umask, in octal.
+    pub umask: String,
+    /// How many processes may run at once (`-jN`).
+    pub jobs: u32,
+}
+
+impl From<&Around> for Surroundings {
+    fn from(around: &Around) -> Self {
+        Self {
+            topdir: around.topdir.to_owned(),
+            user: around.user.to_owned(),
+            home: around.home.to_owned(),
+            host_name: around.host_name.to_owned(),
+            locale: around.locale.to_owned(),
+            time_zone: around.time_zone.to_owned(),
+            umask: format!("{:04o}", around.umask),
+            jobs: around.jobs,
+        }
+    }
 }
 
 /// Who built it.

@@ -34,9 +34,14 @@ struct User {
 impl Ground {
     /// Makes the folder, and finds the user.
     pub fn new() -> Result<Self, Skipped> {
+        Self::of_user(TEST_USER)
+    }
+
+    /// As [`Ground::new`], where root runs the tests for another user than the usual one.
+    pub fn of_user(name: &str) -> Result<Self, Skipped> {
         let trouble = |error: anyhow::Error| Skipped(format!("{error:#}"));
         let user = match rustix::process::geteuid().is_root() {
-            true => Some(find_user(TEST_USER).map_err(trouble)?),
+            true => Some(find_user(name).map_err(trouble)?),
             false => None,
         };
         let folder = make_folder(user.as_ref()).map_err(trouble)?;

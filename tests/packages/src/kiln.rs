@@ -244,6 +244,17 @@ impl<'a> Kiln<'a> {
         Ok((proof, stdout.len(), took))
     }
 
+    /// Writes the bundle of what lies in a folder of results.
+    pub fn export(&self, results: &Path, to: &Path) -> Result<()> {
+        let mut command = self.command(&How::default())?;
+        command.args(["export", "--local", "--output"]).arg(to).arg(results);
+        let Output { status, stderr, .. } = command.stdin(Stdio::null()).output()?;
+        if !status.success() {
+            bail!("kiln export: {}", String::from_utf8_lossy(&stderr));
+        }
+        Ok(())
+    }
+
     /// Removes every layer of its folder.
     pub fn drop_layers(&self) -> Result<()> {
         if !self.folder.join("layers.v1").exists() && !self.folder.join("data").exists() {

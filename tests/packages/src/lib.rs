@@ -8,6 +8,7 @@
 //! | [`hints`] | a build that lacks a requirement is told which |
 //! | [`together`] | builds at the same time see nothing of each other |
 //! | [`verify`] | each comes out the same from its record, also in another world, or it is told why not |
+//! | [`elsewhere`] | a bundle in the hands of another user without a network comes out the same |
 //! | [`offenders`] | packages that are known not to be the same are found, and rightly named |
 //! | [`machine`] | attacks are held off; a build in a machine comes out as in a jail |
 //! | [`no_root`] | nothing of a build has root or a capability on the host |
@@ -18,6 +19,7 @@
 
 pub mod build;
 pub mod cases;
+pub mod elsewhere;
 pub mod hints;
 pub mod kiln;
 pub mod machine;

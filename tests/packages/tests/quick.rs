@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use kiln_kit::Ground;
 use kiln_packages::offenders::{self, OFFENDERS};
 use kiln_packages::place::{Place, own_folder};
-use kiln_packages::{build, machine, no_root, together, twice};
+use kiln_packages::{build, elsewhere, machine, no_root, together, twice};
 
 fn place() -> Option<Place> {
     Place::or_skip(None).expect("a place to build in")
@@ -30,6 +30,12 @@ fn a_small_package_comes_out_the_same_whatever_surrounds_its_build() -> Result<(
     let Some(place) = place() else { return Ok(()) };
     ensure!(twice::run(&place, &names(&["figlet"]), 1)?, "it does not");
     Ok(())
+}
+
+#[test]
+fn a_bundle_is_reproduced_by_another_user_without_a_network() -> Result<()> {
+    let Some(place) = place() else { return Ok(()) };
+    elsewhere::run(&place, "figlet")
 }
 
 #[test]
