@@ -6,7 +6,7 @@ use std::thread::available_parallelism;
 
 use kiln_cas::Cas;
 use kiln_flow::Submission;
-use kiln_model::{Isolation, Limits, Lock, SetLimit, SomeLimits, Target, Variations};
+use kiln_model::{Isolation, IsolationBy, Limits, Lock, SetLimit, SomeLimits, Target, Variations};
 use kiln_wire::worker::Settings;
 
 use crate::Failure;
@@ -235,6 +235,7 @@ impl BuildOptions {
             is_raw: self.no_normalise,
             variations: Variations::default(),
             isolation: self.isolation.unwrap_or_default(),
+            isolation_by: self.isolation.map_or(IsolationBy::Operator, |_| IsolationBy::Build),
         })
     }
 }

@@ -116,9 +116,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WHAT=HOW MUCH")]
     limit_most: Vec<SetLimit>,
 
-    /// What stands between builds and their hosts where nobody says: namespaces or microvm
-    #[arg(long, value_name = "ISOLATION", default_value_t)]
-    isolation: Isolation,
+    /// What stands between builds and their hosts where no project and no build says: namespaces or
+    /// microvm. Where this isn't said either it is namespaces, but for builds in which packages of
+    /// other projects may take part, as long as a worker has machines under KVM
+    #[arg(long, value_name = "ISOLATION")]
+    isolation: Option<Isolation>,
 
     /// What does at least, whatever projects and builds say
     #[arg(long, value_name = "ISOLATION", default_value_t)]
@@ -423,6 +425,9 @@ async fn expire(service: Arc<Service>) {
     loop {
         if let Err(error) = service.flow.expire().await {
             tracing::error!(%error, "ending leases that ran out");
+        }
+        if let Err(error) = service.flow.let_loose().await {
+            tracing::error!(%error, "looking for jobs that wait for machines");
         }
         let (day, store) = (24 * 3600 * 1000, service.flow.store());
         if let Err(error) = store.sweep_rights(now() - 7 * day).await {

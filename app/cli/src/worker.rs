@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use kiln_agent::{Agent, AgentSettings, Folders as WorkerFolders, Slots};
 use kiln_cas::Cas;
-use kiln_jail::{Controllers, Launcher, MicroVm, Strength};
+use kiln_jail::{Accelerator, Controllers, Launcher, MicroVm, Strength};
 use kiln_model::Isolation;
 use kiln_remote::{Link, Stop, WorkSettings, work};
 use kiln_wire::worker::{Enrol, Enrolled};
@@ -114,6 +114,7 @@ fn settings(
     let slots = Slots::open(worker.clone(), SLOTS)?;
     let machines = machines(arguments, folders, &launcher)?;
     let isolation = machines.as_ref().map_or(Isolation::Namespaces, |_| Isolation::Microvm);
+    let has_kvm = machines.as_ref().is_some_and(|it| it.accelerator() == Accelerator::Kvm);
     let agent = Agent::open(AgentSettings {
         launcher: launcher.clone(),
         machines,
@@ -124,7 +125,7 @@ fn settings(
     })?;
     let parallel = arguments.parallel.clamp(1, slots.count());
     let once = arguments.once;
-    Ok(WorkSettings { link, agent, slots, launcher, cas, parallel, isolation, once, stop })
+    Ok(WorkSettings { link, agent, slots, launcher, cas, parallel, isolation, has_kvm, once, stop })
 }
 
 /// Machines, where this host has what they are made of; a worker that was told to have them does

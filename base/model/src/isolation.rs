@@ -42,6 +42,44 @@ impl fmt::Display for Isolation {
     }
 }
 
+/// Who says what stands between a build and its host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IsolationBy {
+    /// Whoever runs the service, or nobody.
+    #[default]
+    Operator,
+    /// Who asked for the build.
+    Build,
+    /// Its project.
+    Project,
+    /// Nobody, and packages that other projects built may take part: the stronger one is taken.
+    Packages,
+    /// As that, and no worker offers the stronger one: the weaker one is taken.
+    Lacking,
+}
+
+impl IsolationBy {
+    /// Why it is that one, where that is worth a word.
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Operator => None,
+            Self::Build => Some("the build asks for it"),
+            Self::Project => Some("its project asks for it"),
+            Self::Packages => Some("packages of others may take part"),
+            Self::Lacking => {
+                Some("packages of others may take part, and no worker has machines under KVM")
+            }
+        }
+    }
+
+    /// Whether it is the one that counts where nothing is said.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A word that is no isolation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no such isolation: it is namespaces or microvm")]

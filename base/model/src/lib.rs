@@ -34,7 +34,7 @@ pub use comparison::{
 pub use digest::{Digest, DigestError, Hasher};
 pub use fault::{Fault, Faulty, Report};
 pub use foreign::{Foreign, LINE_CAP, is_plain};
-pub use isolation::{Isolation, IsolationError};
+pub use isolation::{Isolation, IsolationBy, IsolationError};
 pub use job::{BuildId, Epoch, IllegalStep, JobEvent, JobId, JobState, LeaseKey, Stage};
 pub use limits::{Breached, Limit, LimitError, Limits, SetLimit, SomeLimits};
 pub use lock::{LOCK_VERSION, Lock, LockedPackage, LockedSnapshot, Reason, stays_inside};

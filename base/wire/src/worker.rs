@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use kiln_model::{
-    Around, Digest, Isolation, LeaseKey, Limits, Lock, Outlets, Report, Requirement, Stage,
-    TargetName, Variations,
+    Around, Digest, Isolation, IsolationBy, LeaseKey, Limits, Lock, Outlets, Report, Requirement,
+    Stage, TargetName, Variations,
 };
 use serde::{Deserialize, Serialize};
 
@@ -170,6 +170,9 @@ pub struct Settings {
     /// What stands between the build and its host.
     #[serde(default, skip_serializing_if = "Isolation::is_default")]
     pub isolation: Isolation,
+    /// Who says so.
+    #[serde(default, skip_serializing_if = "IsolationBy::is_default")]
+    pub isolation_by: IsolationBy,
 }
 
 impl Settings {
@@ -190,6 +193,7 @@ impl Settings {
             is_raw: false,
             variations: Variations::default(),
             isolation: Isolation::default(),
+            isolation_by: IsolationBy::default(),
         }
     }
 
@@ -323,6 +327,9 @@ pub struct LeaseRequest {
     /// The strongest isolation that it offers.
     #[serde(default, skip_serializing_if = "Isolation::is_default")]
     pub isolation: Isolation,
+    /// Whether its processor runs the machines that it offers, and nothing emulates them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_kvm: bool,
 }
 
 /// What there is to do.

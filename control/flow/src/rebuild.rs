@@ -92,6 +92,7 @@ impl Flow {
             let build = self.store.build(old.build).await?;
             let mut settings = old.settings;
             settings.rebuild = settings.rebuild.saturating_add(1);
+            self.isolate_again(&mut settings, &asked.project).await?;
             let job = NewJob {
                 settings,
                 limits: old.limits,

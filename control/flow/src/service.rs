@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use kiln_model::{
-    BuildId, Digest, Fault, Faulty, Foreign, Isolation, JobId, Limit, Limits, SomeLimits,
-    TargetName, UserId, Variations,
+    BuildId, Digest, Fault, Faulty, Foreign, Isolation, IsolationBy, JobId, Limit, Limits,
+    SomeLimits, TargetName, UserId, Variations,
 };
 use kiln_store::{
     NewBuild, NewJob, Once, Origin, Owner, ProjectRecord, StoreError, Submitted, Turns,
@@ -215,8 +215,11 @@ impl Flow {
         }
         self.keep(order.sources.iter().flat_map(|one| one.source.files())).await?;
         let targets = self.targets_of(order).await?;
-        let settings: Vec<Settings> =
+        let mut settings: Vec<Settings> =
             targets.iter().map(|target| self.settings(order, target)).collect::<Result<_, _>>()?;
+        for one in &mut settings {
+            self.isolate(one, &order.project, order.isolation).await?;
+        }
         let limits: Vec<Limits> = targets
             .iter()
             .map(|target| self.limits_for(order, target))
@@ -286,8 +289,11 @@ impl Flow {
         let build = self.store.build(old.build).await?;
         let none = || StoreError::None { what: "project of this job", name: job.to_string() };
         let project = old.project.ok_or_else(none)?;
+        let mut settings = old.settings;
+        let record = self.store.project_of(project).await?.ok_or_else(none)?;
+        self.isolate_again(&mut settings, &record).await?;
         let new = NewJob {
-            settings: old.settings,
+            settings,
             limits: old.limits,
             is_background: old.is_background,
             priority: old.priority,
@@ -371,7 +377,8 @@ impl Flow {
             base: None,
             is_raw: false,
             variations: Variations::default(),
-            isolation: self.bounds().isolation_for(project.isolation, order.isolation),
+            isolation: Isolation::default(),
+            isolation_by: IsolationBy::default(),
         };
         self.target_of(&settings)?;
         Ok(settings)

@@ -13,7 +13,9 @@ use axum::{Extension, Json};
 use kiln_access::{Principal, Secret};
 use kiln_flow::{Event, FlowError};
 use kiln_model::{Digest, Epoch, JobId, LeaseKey, WorkerName};
-use kiln_store::{Ability, NewWorker, StoreError, TicketKind, WorkerRecord, WorkerState};
+use kiln_store::{
+    Ability, NewWorker, StoreError, TicketKind, WorkerRecord, WorkerSays, WorkerState,
+};
 use kiln_wire::worker::{
     Enrol, Enrolled, Fetched, Finish, LeaseAnswer, LeaseRequest, Pinned, Provide, Provided, Renew,
     Renewed, ResolveRequest, Resolved, StageNote, VERSION,
@@ -114,11 +116,13 @@ async fn still(app: &App, asker: &Asker) -> Answer<Option<WorkerRecord>> {
 async fn saw(app: &App, worker: &WorkerRecord, asked: &LeaseRequest) -> Answer<()> {
     let version = kiln_model::Foreign::capped(&asked.version, 64);
     let slots = i64::from(asked.slots.min(10_000));
-    let is_known = worker.slots == slots && worker.version == version.as_str();
+    let says = WorkerSays { slots, version: version.as_str(), has_kvm: asked.has_kvm };
+    let WorkerRecord { slots, version, has_kvm, .. } = worker;
+    let is_known = says == WorkerSays { slots: *slots, version, has_kvm: *has_kvm };
     if is_known && worker.seen_at.is_some_and(|at| at + SEEN > app.now()) {
         return Ok(());
     }
-    Ok(app.store().saw_worker(&worker.name, slots, version.as_str(), app.now()).await?)
+    Ok(app.store().saw_worker(&worker.name, says, app.now()).await?)
 }
 
 pub(crate) async fn renew(

@@ -48,7 +48,7 @@ enum Backend {
 }
 
 /// The schema, step by step. What has been released is never changed.
-pub(crate) const MIGRATIONS: [(i64, &str, &str); 9] = [
+pub(crate) const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "builds", include_str!("../migrations/0001_builds.sql")),
     (2, "service", include_str!("../migrations/0002_service.sql")),
     (3, "keep", include_str!("../migrations/0003_keep.sql")),
@@ -57,6 +57,7 @@ pub(crate) const MIGRATIONS: [(i64, &str, &str); 9] = [
     (50, "uploads", include_str!("../migrations/0050_uploads.sql")),
     (60, "verdicts", include_str!("../migrations/0060_verdicts.sql")),
     (64, "isolation", include_str!("../migrations/0064_isolation.sql")),
+    (65, "others", include_str!("../migrations/0065_others.sql")),
     (70, "attestations", include_str!("../migrations/0070_attestations.sql")),
 ];
 

@@ -54,4 +54,4 @@ pub use retention::{Leaving, Retained};
 pub use turn::{Turn, Work};
 pub use uploads::UploadCaps;
 pub use verdicts::{Spared, VerdictRecord};
-pub use workers::{NewWorker, WorkerRecord, WorkerState};
+pub use workers::{NewWorker, WorkerRecord, WorkerSays, WorkerState};

@@ -91,6 +91,15 @@ impl Store {
         write.commit().await?;
         Ok(Submitted { build: id, jobs: made })
     }
+
+    /// Whether a project has taken something over from another for a target that is still kept.
+    pub async fn has_promoted(&self, project: ProjectId, target: &str) -> Result<bool, StoreError> {
+        let text = "SELECT 1 FROM builds JOIN jobs ON jobs.build = builds.id
+                    WHERE builds.project = $1 AND builds.promoted IS NOT NULL
+                    AND jobs.target = $2 AND jobs.faded_at IS NULL LIMIT 1";
+        let query = sqlx::query(text).bind(project.0).bind(target);
+        Ok(self.find("asking what was taken over", query).await?.is_some())
+    }
 }
 
 /// A job that was built elsewhere, with all that keeps what it names from being removed.

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use kiln_model::{Isolation, JobId, JobState, LeaseKey, ProjectId};
+use kiln_wire::worker::Settings;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::database::Write;
-use crate::jobs::{lease, put_back};
+use crate::jobs::{JSON, lease, put_back};
 use crate::{Store, StoreError};
 
 /// One turn, in the unit of `projects.served`, for a project of weight 100.
@@ -176,6 +177,30 @@ impl Store {
         }
         write.commit().await?;
         Ok(expired)
+    }
+
+    /// The jobs of projects that wait for a worker with machines, and how each is to be built.
+    pub async fn waiting_for_machines(&self) -> Result<Vec<(JobId, Settings)>, StoreError> {
+        let text = "SELECT id, settings FROM jobs WHERE state = 'queued' AND waits = 0
+                    AND project IS NOT NULL AND isolation = 'microvm' ORDER BY id";
+        let rows = self.list("listing what waits for machines", sqlx::query(text)).await?;
+        let waiting = |row: &AnyRow| {
+            let job = JobId(row.get("id"));
+            let settings = serde_json::from_str(row.get("settings"));
+            Ok((job, settings.map_err(|_| StoreError::Record { job, field: "settings" })?))
+        };
+        rows.iter().map(waiting).collect()
+    }
+
+    /// Says anew what stands between a job and its host, if it still waits.
+    pub async fn set_isolation(&self, job: JobId, settings: &Settings) -> Result<(), StoreError> {
+        let text = "UPDATE jobs SET settings = $1, isolation = $2
+                    WHERE id = $3 AND state = 'queued'";
+        let query = sqlx::query(text)
+            .bind(serde_json::to_string(settings).expect(JSON))
+            .bind(settings.isolation.word())
+            .bind(job.0);
+        self.change("changing how a job is built", query).await.map(drop)
     }
 
     /// How full the queue is.

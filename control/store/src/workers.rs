@@ -21,6 +21,17 @@ pub struct NewWorker {
     pub version: String,
 }
 
+/// What a worker says of itself when it asks for something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerSays<'a> {
+    /// How many attempts it runs at once.
+    pub slots: i64,
+    /// The version of its program.
+    pub version: &'a str,
+    /// Whether it offers machines that its processor runs.
+    pub has_kvm: bool,
+}
+
 /// Where a worker stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerState {
@@ -45,6 +56,8 @@ pub struct WorkerRecord {
     pub slots: i64,
     /// The version of its program.
     pub version: String,
+    /// Whether it offers machines that its processor runs.
+    pub has_kvm: bool,
     /// Where it stands.
     pub state: WorkerState,
     /// Why it is set aside.
@@ -119,13 +132,28 @@ impl Store {
     pub async fn saw_worker(
         &self,
         name: &str,
-        slots: i64,
-        version: &str,
+        says: WorkerSays<'_>,
         now: i64,
     ) -> Result<(), StoreError> {
-        let text = "UPDATE workers SET seen_at = $1, slots = $2, version = $3 WHERE name = $4";
-        let query = sqlx::query(text).bind(now).bind(slots).bind(version).bind(name);
+        let text = "UPDATE workers SET seen_at = $1, slots = $2, version = $3, has_kvm = $4
+                    WHERE name = $5";
+        let query = sqlx::query(text)
+            .bind(now)
+            .bind(says.slots)
+            .bind(says.version)
+            .bind(i64::from(says.has_kvm))
+            .bind(name);
         self.change("noting that a worker is there", query).await.map(drop)
+    }
+
+    /// Whether a worker for this architecture has machines that its processor runs: one that asked
+    /// for something to do since then, or that has enough of it.
+    pub async fn has_kvm(&self, arch: &str, since: i64) -> Result<bool, StoreError> {
+        let text = "SELECT 1 FROM workers WHERE has_kvm = 1 AND arch = $1 AND (seen_at >= $2
+                    OR state = 'active' AND EXISTS (SELECT 1 FROM jobs
+                        WHERE worker = workers.name AND state = 'leased')) LIMIT 1";
+        let query = sqlx::query(text).bind(arch).bind(since);
+        Ok(self.find("asking for a worker with machines", query).await?.is_some())
     }
 
     /// Says where a worker stands, and why.
@@ -152,6 +180,7 @@ fn worker_record(row: &AnyRow) -> Result<WorkerRecord, StoreError> {
         arch: row.get("arch"),
         slots: row.get("slots"),
         version: row.get("version"),
+        has_kvm: row.get::<i64, _>("has_kvm") != 0,
         state: WorkerState::from_word(row.get("state")).ok_or(wrong)?,
         why: row.get("why"),
         seen_at: row.get("seen_at"),

@@ -99,6 +99,7 @@ impl Worker {
             version,
             slots: self.slots,
             isolation: Isolation::default(),
+            has_kvm: false,
         })?;
         loop {
             let began = Instant::now();

@@ -453,7 +453,10 @@ impl Attempt<'_> {
             attempt.keep_root("run", root)?;
             let ran = ran?;
             let cpu = ran.cpu_ms();
-            let note = format!("{} packages", ran.files.len());
+            let settings = &attempt.lease.settings;
+            let why = settings.isolation_by.reason();
+            let why = why.map(|why| format!(", in {}: {why}", settings.isolation));
+            let note = format!("{} packages{}", ran.files.len(), why.unwrap_or_default());
             Ok((ran, cpu, note))
         })?;
         if ran.files.is_empty() {

@@ -34,6 +34,8 @@ pub struct WorkSettings {
     pub parallel: u32,
     /// The strongest isolation that it offers.
     pub isolation: Isolation,
+    /// Whether its processor runs the machines that it offers.
+    pub has_kvm: bool,
     /// One lease, one attempt, and that's it.
     pub once: bool,
     /// Told to stop: soon, or now.
@@ -85,6 +87,7 @@ async fn hand(settings: Arc<WorkSettings>, running: Arc<Running>) -> Result<(), 
         version: env!("CARGO_PKG_VERSION").to_owned(),
         slots: settings.parallel,
         isolation: settings.isolation,
+        has_kvm: settings.has_kvm,
     };
     while *stop.borrow() == Stop::Not {
         let Some(slot) = take_slot(&settings).await else {

@@ -51,7 +51,8 @@ async fn pages(text: &str) -> Vec<(String, String)> {
         expires_at: now() + 1000,
     };
     scene.store().make_token(&token, now()).await.expect("made");
-    scene.store().saw_worker("oven-1", 1, text, now()).await.expect("seen");
+    let says = kiln_store::WorkerSays { slots: 1, version: text, has_kvm: false };
+    scene.store().saw_worker("oven-1", says, now()).await.expect("seen");
     scene.store().set_worker("oven-1", WorkerState::Aside, text).await.expect("set");
     let deed = kiln_store::Deed { actor: text, action: text, subject: text, detail: text };
     scene.store().note(&deed, now()).await.expect("noted");

@@ -6,6 +6,7 @@ mod browser;
 mod evidence;
 mod hosted;
 mod hostile;
+mod isolation;
 mod kit;
 mod routes;
 mod sweeping;

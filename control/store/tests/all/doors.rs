@@ -122,6 +122,11 @@ async fn what_is_promoted_stands_as_built_and_waits_to_be_published() {
             "{}",
             kept.name
         );
+        for (project, has) in [(from, false), (to, true)] {
+            let has_promoted = store.has_promoted(project.0, "trial-13-x86_64").await;
+            assert_eq!(has_promoted.expect("asked"), has, "{}", kept.name);
+        }
+        assert!(!store.has_promoted(to.0, "trial-14-x86_64").await.expect("asked"));
         // Only what is published counts as made.
         assert!(store.made(to.0, "trial-13-x86_64").await.expect("listed").is_empty());
     }

@@ -3,7 +3,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test tells is printed")]
 
 use kiln_model::{Fault, Isolation, JobId, JobState, Report};
-use kiln_store::{Ability, Caps, NewSnapshot, Store, StoreError};
+use kiln_store::{
+    Ability, Caps, NewSnapshot, NewWorker, Store, StoreError, WorkerSays, WorkerState,
+};
 
 use crate::kit::{build, project, stores};
 
@@ -195,5 +197,55 @@ async fn a_job_that_asks_for_a_machine_waits_for_a_worker_that_has_one() {
             let leased = store.lease_next("w", &strong, Caps::default(), 1, 100).await;
             assert_eq!(leased.expect("asked").map(|key| key.job), Some(expected), "{}", kept.name);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_worker_with_machines_counts_while_it_asks_or_has_enough_to_do() {
+    for kept in stores().await {
+        let store = &kept.store;
+        let project = project(store, "careful").await;
+        let has = async |since| store.has_kvm("x86_64", since).await.expect("asked");
+        let worker = NewWorker {
+            name: "w".parse().expect("a name"),
+            hash: "x".to_owned(),
+            arch: "x86_64".to_owned(),
+            slots: 1,
+            version: "1".to_owned(),
+        };
+        store.enrol(&worker, 0).await.expect("enrolled");
+        let says = WorkerSays { slots: 1, version: "1", has_kvm: false };
+        store.saw_worker("w", says, 10).await.expect("seen");
+        assert!(!has(0).await, "{}: it has none", kept.name);
+        store.saw_worker("w", WorkerSays { has_kvm: true, ..says }, 10).await.expect("seen");
+        assert!(has(10).await && !has(11).await, "{}: it asked at 10", kept.name);
+        assert!(!store.has_kvm("aarch64", 0).await.expect("asked"), "{}", kept.name);
+        store.submit(&build(project), 0).await.expect("stored");
+        next(store).await.expect("a job");
+        assert!(has(11).await, "{}: it is busy", kept.name);
+        store.set_worker("w", WorkerState::Draining, "").await.expect("set");
+        assert!(!has(11).await, "{}: it takes nothing more", kept.name);
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_a_machine_can_be_let_go_without_and_one_that_is_built_cannot() {
+    for kept in stores().await {
+        let store = &kept.store;
+        let project = project(store, "careful").await;
+        let mut careful = build(project);
+        careful.jobs[0].settings.isolation = Isolation::Microvm;
+        let job = store.submit(&careful, 0).await.expect("stored").jobs[0];
+        store.submit(&build(project), 0).await.expect("stored");
+        let waiting = store.waiting_for_machines().await.expect("listed");
+        let [(found, settings)] = &waiting[..] else { panic!("{}: {waiting:?}", kept.name) };
+        assert_eq!((*found, settings.isolation), (job, Isolation::Microvm));
+        let mut loose = settings.clone();
+        loose.isolation = Isolation::Namespaces;
+        store.set_isolation(job, &loose).await.expect("changed");
+        assert_eq!(next(store).await, Some(job), "{}", kept.name);
+        // It is being built: nothing changes any more.
+        store.set_isolation(job, settings).await.expect("asked");
+        assert_eq!(store.job(job).await.expect("read").settings, loose, "{}", kept.name);
     }
 }

@@ -45,6 +45,7 @@ impl<'a> Liar<'a> {
             version: "0".into(),
             slots: 1,
             isolation: Isolation::default(),
+            has_kvm: false,
         };
         let (status, answer) = self.say("/worker/v1/lease", &request)?;
         ensure!(status == 200, "{answer}");
@@ -143,6 +144,7 @@ fn refused_at_once(service: &Service, liar: &Liar<'_>, key: LeaseKey) -> Result<
         version: "0".into(),
         slots: 1,
         isolation: Isolation::default(),
+        has_kvm: false,
     };
     ensure!(liar.say("/worker/v1/lease", &old)?.0 == 400, "another protocol");
     Ok(())

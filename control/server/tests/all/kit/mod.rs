@@ -27,6 +27,7 @@ use kiln_server::{RateCaps, Service, ServiceSettings, router};
 use kiln_sign::{Signer, SignerLink, SignerSpawn};
 use kiln_store::{
     Accepted, Artifact, Caps, NewProject, NewUser, NewWorker, StageRecord, Store, UploadCaps,
+    WorkerSays,
 };
 use kiln_wire::worker::{Source, SourceFile};
 use rpm::{BuildConfig, CompressionType, FileOptions, PackageBuilder};
@@ -209,7 +210,8 @@ impl Scene {
             version: "0.1.0".to_owned(),
         };
         scene.store().enrol(&worker, now()).await.expect("enrolled");
-        scene.store().saw_worker("oven-1", 4, "0.1.0", now()).await.expect("seen");
+        let says = WorkerSays { slots: 4, version: "0.1.0", has_kvm: false };
+        scene.store().saw_worker("oven-1", says, now()).await.expect("seen");
         scene
     }
 
