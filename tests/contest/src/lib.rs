@@ -22,6 +22,8 @@ pub struct Asked {
     pub slot: u32,
     /// Whether control groups are used where there are any.
     pub controllers: bool,
+    /// Where it runs in a machine: a folder for what machines are made of.
+    pub machine: Option<PathBuf>,
 }
 
 /// What was heard of a jail while it ran.
@@ -123,7 +125,41 @@ impl Arena {
 
     /// Runs it in slot 0 and without control groups.
     pub fn run(&self, plan: Plan) -> Result<Told> {
-        self.run_as(Asked { plan, slot: 0, controllers: false })
+        self.run_as(Asked { plan, slot: 0, controllers: false, machine: None })
+    }
+
+    /// Runs it in a machine; nothing where this host has not what machines are made of.
+    pub fn run_in_machine(&self, plan: Plan) -> Result<Option<Told>> {
+        let machine = Some(self.ground.own_folder("machines")?);
+        let told = self.run_as(Asked { plan, slot: 0, controllers: false, machine })?;
+        match &told.error {
+            Some(lack) if is_lack(lack) => {
+                kiln_kit::skip(lack);
+                Ok(None)
+            }
+            _ => Ok(Some(told)),
+        }
+    }
+
+    /// A jail whose root is a layer with one program, which needs nothing else, and in which that
+    /// program runs: all that a machine can be given.
+    pub fn plan_of_layer(&self, source: &str) -> Result<Plan> {
+        let layer = self.ground.own_folder("layer-of-one")?;
+        std::fs::create_dir_all(layer.join("fs"))?;
+        let (code, program) = (layer.join("program.c"), layer.join("fs/program"));
+        std::fs::write(&code, source)?;
+        let mut compiler = std::process::Command::new("cc");
+        let made = compiler.args(["-static", "-o"]).arg(&program).arg(&code).status()?;
+        ensure!(made.success(), "cc failed");
+        let mut plan = self.plan(User::Build, &["/program"]);
+        plan.mounts = vec![
+            Mount::Overlay { at: "/".into(), lowers: vec![layer.join("fs")], upper: "root".into() },
+            Mount::Proc { at: "/proc".into() },
+            Mount::Dev { at: "/dev".into() },
+            Mount::Memory { at: "/etc".into(), bytes: 1 << 20, mode: 0o755 },
+        ];
+        plan.limits = Limits { memory: 256 << 20, disk: 16 << 20, ..plan.limits };
+        Ok(plan)
     }
 
     /// Runs it.
@@ -136,9 +172,11 @@ impl Arena {
 
     /// Starts it, and goes on.
     pub fn start(&self, asked: Asked, output: Stdio) -> Result<Child> {
-        let mut child = self
-            .ground
-            .command(&self.program)
+        let mut command = self.ground.command(&self.program);
+        if let Some(kernel) = std::env::var_os("KILN_GUEST_KERNEL") {
+            command.env("KILN_GUEST_KERNEL", kernel);
+        }
+        let mut child = command
             .arg("run")
             .stdin(Stdio::piped())
             .stdout(output)
@@ -149,6 +187,10 @@ impl Arena {
         stdin.flush()?;
         Ok(child)
     }
+}
+
+fn is_lack(error: &str) -> bool {
+    ["this host has no", "no kernel for machines"].iter().any(|lack| error.contains(lack))
 }
 
 impl Told {

@@ -1,9 +1,12 @@
 use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use kiln_contest::{Heard, Told};
-use kiln_jail::{Cancel, Controllers, Event, IdMap, Launcher, Plan};
+use kiln_jail::{
+    Cancel, Controllers, Event, IdMap, Launcher, MachineError, MicroVm, Plan, Strength,
+};
 
 /// Reads a plan on standard input, runs it, prints one [`Told`] as JSON.
 pub(crate) fn main() -> ExitCode {
@@ -28,10 +31,17 @@ fn run() -> Result<()> {
     let launcher = Launcher::new(own, vec!["keeper".to_owned()], controllers);
     let cancel = Cancel::new()?;
     let mut heard = Heard::default();
-    let outcome = launcher.run(plan, &cancel, &mut |event| {
+    let mut on = |event: Event<'_>| {
         note(&mut heard, event);
         Ok(())
-    });
+    };
+    let outcome = match &asked.machine {
+        None => launcher.run(plan, &cancel, &mut on),
+        Some(state) => match machines(launcher, state) {
+            Ok(machines) => machines.run(plan, &cancel, &mut on),
+            Err(lack) => Err(lack.into()),
+        },
+    };
     let told = match outcome {
         Ok(outcome) => {
             let end = format!("{:?}", outcome.end);
@@ -44,6 +54,13 @@ fn run() -> Result<()> {
     };
     println!("{}", serde_json::to_string(&told)?);
     Ok(())
+}
+
+/// What machines are made of on this host; a kernel is looked for where the environment says, too.
+fn machines(launcher: Launcher, state: &Path) -> Result<MicroVm, MachineError> {
+    let kernels: Vec<_> =
+        std::env::var_os("KILN_GUEST_KERNEL").map(PathBuf::from).into_iter().collect();
+    kiln_agent::open_machines(launcher, &kernels, state, Strength::Contest)
 }
 
 fn note(heard: &mut Heard, event: Event<'_>) {

@@ -259,23 +259,15 @@ impl MicroVm {
             images => images?,
         };
         let inputs = inside.counts();
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let ended = self.machine(plan, &images, inputs, cancel, &mut |stream| {
+        tried(|| {
+            self.machine(plan, &images, inputs, cancel, &mut |stream| {
                 let mut talk = Talk::new(plan, stream, cancel);
                 talk.hear_ready(START)?;
                 talk.begin(&inside)?;
                 talk.hear_began(BEGIN)?;
                 talk.listen(on)
-            });
-            match ended {
-                // Nothing of it was run or told of: another machine may do better.
-                Err(JailError::Host(error))
-                    if tries < TRIES && matches!(*error, MachineError::Start(_)) => {}
-                ended => return ended,
-            }
-        }
+            })
+        })
     }
 
     /// Starts a machine with these disks and lets `speak` speak with it; when this returns it is
@@ -361,6 +353,18 @@ impl MicroVm {
     }
 }
 
+/// Carries a plan out in a machine. Of one that does not start nothing was run or told of: another
+/// one may do better.
+fn tried<T>(mut machine: impl FnMut() -> Result<T, JailError>) -> Result<T, JailError> {
+    for _ in 1..TRIES {
+        match machine() {
+            Err(JailError::Host(error)) if matches!(*error, MachineError::Start(_)) => {}
+            ended => return ended,
+        }
+    }
+    machine()
+}
+
 fn cancelled() -> Outcome {
     Outcome { steps: Vec::new(), end: End::Cancelled }
 }
@@ -409,4 +413,68 @@ fn keep(folder: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
 fn make_open(folder: &Path) -> io::Result<()> {
     DirBuilder::new().create(folder)?;
     fs::set_permissions(folder, Permissions::from_mode(0o777))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::sync::mpsc::{Receiver, Sender};
+
+    use kiln_wire::frame;
+
+    use super::*;
+    use crate::machine_messages::{FromMachine, VERSION};
+
+    /// How long a machine may take to its first word here.
+    const SOON: Duration = Duration::from_millis(100);
+
+    const READY: FromMachine = FromMachine::Ready { version: VERSION, up_ms: 1 };
+
+    /// What is said by one machine after the other: nothing, by one that hangs. How many were
+    /// started, and how it ended.
+    fn started(machines: &[&[FromMachine]]) -> (usize, Result<(), JailError>) {
+        let mut plan = Plan::that_cleans("/f".into(), IdMap::for_tests());
+        plan.steps.clear();
+        let cancel = Cancel::new().expect("an eventfd");
+        let (open, _kept): (Sender<UnixStream>, Receiver<UnixStream>) = mpsc::channel();
+        let mut count = 0;
+        let ended = tried(|| {
+            let (ours, theirs) = UnixStream::pair().expect("a stream");
+            for said in machines[count] {
+                let mut words = Vec::new();
+                frame::write_message(&mut words, said).expect("a message");
+                (&theirs).write_all(&words).expect("written");
+            }
+            // One that hangs is still there.
+            open.send(theirs).expect("kept");
+            count += 1;
+            let mut talk = Talk::new(&plan, ours, &cancel);
+            talk.hear_ready(SOON)?;
+            talk.hear_began(SOON)?;
+            talk.listen(&mut |_| Ok(())).map(drop)
+        });
+        (count, ended)
+    }
+
+    #[test]
+    fn a_machine_that_hangs_before_it_begins_is_tried_once_more() {
+        let fine: &[FromMachine] = &[READY, FromMachine::Began, FromMachine::Ended];
+        for hung in [&[][..], &[READY]] {
+            let (count, ended) = started(&[hung, fine]);
+            assert!(ended.is_ok() && count == 2, "{count}: {ended:?}");
+            let (count, ended) = started(&[hung, hung, fine]);
+            assert_eq!(count, 2, "not for ever");
+            let told = format!("{:?}", ended.expect_err("it hung"));
+            assert!(told.contains("it says nothing"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_machine_that_has_begun_is_not_tried_again() {
+        // A step that nobody asked for: whatever it ran, it ran.
+        let false_word: &[FromMachine] = &[READY, FromMachine::Began, READY];
+        let (count, ended) = started(&[false_word, &[]]);
+        assert_eq!(count, 1);
+        assert!(matches!(ended, Err(JailError::Machine(_))), "{ended:?}");
+    }
 }

@@ -86,7 +86,7 @@ fn slots_have_build_users_of_their_own_on_the_host() -> Result<()> {
         let mut plan = arena.plan(User::Build, &["/bin/sh", "-c", "echo x > /builddir/file"]);
         plan.keep.push("root".to_owned());
         let folder = plan.folder.clone();
-        arena.run_as(Asked { plan, slot, controllers: false })?;
+        arena.run_as(Asked { plan, slot, controllers: false, machine: None })?;
         owners.push(fs::metadata(folder.join("root/fs/builddir/file"))?.uid());
     }
     assert!(owners[0] != owners[1] && owners[1] != owners[2], "{owners:?}");
@@ -113,7 +113,8 @@ fn a_killed_launcher_leaves_no_process_and_no_file() -> Result<()> {
     plan.steps[1].run =
         Run::Program { argv: ["/usr/bin/sleep", "4242"].map(str::to_owned).to_vec() };
     let folder = plan.folder.clone();
-    let mut child = arena.start(Asked { plan, slot: 0, controllers: false }, Stdio::null())?;
+    let mut child =
+        arena.start(Asked { plan, slot: 0, controllers: false, machine: None }, Stdio::null())?;
     let begin = Instant::now();
     while sleepers()?.is_empty() && begin.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(20));

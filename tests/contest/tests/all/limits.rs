@@ -99,7 +99,7 @@ fn control_groups_count_memory_where_this_user_has_some() -> Result<()> {
     let Some(arena) = arena() else { return Ok(()) };
     let mut plan = limited(&arena, ("memory", "300"), &|limits| limits.memory = 128 << 20);
     plan.limits.wall = 60;
-    let told = arena.run_as(Asked { plan, slot: 0, controllers: true })?;
+    let told = arena.run_as(Asked { plan, slot: 0, controllers: true, machine: None })?;
     assert!(told.end.contains("limit: Memory"), "{}", shown(&told));
     Ok(())
 }

@@ -5,3 +5,4 @@
 mod barriers;
 mod jail;
 mod limits;
+mod machine;
