@@ -5,6 +5,7 @@ mod attacks;
 mod endurance;
 mod ground;
 mod left;
+mod lie;
 mod neighbour;
 mod report;
 mod round;
@@ -24,7 +25,7 @@ use crate::ui::{Ui, Verbosity};
 
 use attacks::Attack;
 use report::{Report, Row};
-use round::{Round, Ruling};
+use round::{Jail, Round, Ruling};
 
 /// What `kiln contest` takes.
 #[derive(Debug, clap::Args)]
@@ -66,6 +67,10 @@ pub(crate) struct Arguments {
     /// Print the table as JSON on standard output
     #[arg(long)]
     json: bool,
+
+    /// Write the table to a file as well, as a page: one HTML document that needs nothing else
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["export", "endurance", "neighbour"])]
+    page: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -94,27 +99,50 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return neighbour::run(&scene, &attacks, arguments.json);
     }
     let mut report = Report::new(&plan.target.name.to_string());
-    for isolation in backends {
-        for attack in &attacks {
-            let round = Round { folders: &folders, plan: &plan, attack, isolation, ui: quiet() };
-            let whole = round.play(&[]);
-            let weak = match attack.about.without.is_empty() || arguments.whole_only {
-                true => None,
-                false => Some(round.play(&attack.about.without)),
-            };
-            let row = Row::of(attack, isolation, whole, weak);
-            if !arguments.json {
-                row.tell();
-            }
-            report.rows.push(row);
-        }
+    let played = play(&scene, &backends, &attacks, arguments, &mut report);
+    if let Some(page) = &arguments.page {
+        let written = fs::write(page, report.to_string());
+        written.map_err(doing(format!("writing {}", page.display())))?;
     }
     if arguments.json {
         println!("{}", report.as_json());
     } else {
         report.tell_end();
     }
+    played?;
     Ok(if report.is_as_it_should_be() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Plays every attack against every backend; as far as it got, where somebody ends it.
+fn play(
+    scene: &Scene<'_>,
+    backends: &[Isolation],
+    attacks: &[Attack],
+    arguments: &Arguments,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    for isolation in backends {
+        for attack in attacks {
+            let round = Round { isolation: *isolation, ..scene.round(attack) };
+            let whole = not_cancelled(round.play(Jail::Whole))?;
+            let is_weak = attack.has_weak() && !arguments.whole_only;
+            let weak = is_weak.then(|| not_cancelled(round.play(Jail::Weakened))).transpose()?;
+            let row = Row::of(attack, *isolation, whole, weak);
+            if !arguments.json {
+                row.tell();
+            }
+            report.rows.push(row);
+        }
+    }
+    Ok(())
+}
+
+/// A round that somebody ended is none.
+fn not_cancelled(played: Played) -> Result<Played, Failure> {
+    match played {
+        Err(failure) if failure.is_cancelled() => Err(failure),
+        played => Ok(played),
+    }
 }
 
 /// Where builds of the contest are made.

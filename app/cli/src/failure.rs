@@ -4,6 +4,8 @@ use std::process::ExitCode;
 use console::style;
 use kiln_model::{Fault, Faulty, Report};
 
+const CANCELLED: &str = "cancelled";
+
 /// Why a verb failed, in the form in which it is told.
 #[derive(Debug)]
 pub struct Failure(pub Report);
@@ -16,7 +18,12 @@ impl Failure {
 
     /// Ended by ^C before there was anything to end.
     pub(crate) fn cancelled() -> Self {
-        Self::caller("cancelled", None)
+        Self::caller(CANCELLED, None)
+    }
+
+    /// Whether somebody wanted it to end.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.error == CANCELLED
     }
 
     /// Prints the error once, its causes and its hint.

@@ -113,6 +113,14 @@ static long connect_to_name(const char *name)
     return one < 0 ? -1 : connect(one, (struct sockaddr *)&to, length);
 }
 
+static long connect_to_path(const char *path)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    strncpy(to.sun_path, path, sizeof to.sun_path - 1);
+    int one = socket(AF_UNIX, SOCK_STREAM, 0);
+    return one < 0 ? -1 : connect(one, (struct sockaddr *)&to, sizeof to);
+}
+
 static long read_file(const char *path)
 {
     char text[4096];
@@ -281,6 +289,7 @@ int main(int count, char **words)
     };
     static const struct { const char *name; long (*try)(const char *); } named[] = {
         {"connect-to-port", connect_to_port}, {"connect-to-name", connect_to_name},
+        {"connect-to-path", connect_to_path},
         {"read", read_file}, {"write", write_file}, {"leave-root", leave_root},
         {"survivor", survivor},
     };

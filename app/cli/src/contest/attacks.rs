@@ -12,6 +12,8 @@ use serde::Deserialize;
 
 use crate::Failure;
 
+use super::lie::Lie;
+
 /// All of them, as they lie in the tree.
 static FOLDER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../tests/contest/attacks");
 
@@ -67,6 +69,14 @@ pub(super) struct About {
     /// What it must hand over, and nothing else.
     #[serde(default)]
     pub(super) artifacts: Vec<String>,
+    /// Whether its packages are those of a stranger, which may not stand in for the distribution's;
+    /// in its weakened round they may.
+    #[serde(default)]
+    pub(super) is_strange: bool,
+    /// What is untrue in the source package that comes of its spec: each is handed in, one after the
+    /// other, and the last one is looked at.
+    #[serde(default)]
+    pub(super) lies: Vec<Lie>,
     /// Links beside its spec: the canary's file is `secret`.
     #[serde(default)]
     pub(super) links: BTreeMap<String, String>,
@@ -92,6 +102,8 @@ pub(super) enum Shown {
     Limit,
     /// That its build failed.
     Failure,
+    /// That none of its source packages was built.
+    Refusal,
     /// What it handed over.
     Artifacts,
     /// That what is shown of its log is tame.
@@ -108,6 +120,15 @@ pub(super) enum Verdict {
     Reached,
 }
 
+impl Verdict {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Reached => "reached",
+        }
+    }
+}
+
 /// An attack.
 #[derive(Debug)]
 pub(super) struct Attack {
@@ -118,6 +139,11 @@ pub(super) struct Attack {
 }
 
 impl Attack {
+    /// Whether there is something without which it gets through.
+    pub(super) fn has_weak(&self) -> bool {
+        !self.about.without.is_empty() || self.about.is_strange
+    }
+
     /// Writes its files to a folder, as they are.
     pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
@@ -134,10 +160,18 @@ impl Attack {
         let file = self.files.get_file(self.files.path().join(spec));
         let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         fs::write(folder.join(spec), file.contents())?;
-        if file.contents_utf8().is_some_and(|text| text.contains(PROBE)) {
-            self.write_probe(folder)?;
+        let text = file.contents_utf8().unwrap_or_default();
+        // Beside it lies what it names, as it would for everyone.
+        for source in self.files.files() {
+            let name = source.path().file_name().unwrap_or_default();
+            if name.to_str().is_some_and(|name| text.contains(&format!(": {name}\n"))) {
+                fs::write(folder.join(name), source.contents())?;
+            }
         }
-        Ok(())
+        match text.contains(PROBE) {
+            true => self.write_probe(folder),
+            false => Ok(()),
+        }
     }
 
     fn write_probe(&self, folder: &Path) -> io::Result<()> {
@@ -171,7 +205,7 @@ mod tests {
         let all = all().expect("they read");
         assert!(all.len() >= 50, "{}", all.len());
         for Attack { name, about, files } in &all {
-            let has_weak = !about.without.is_empty();
+            let has_weak = !about.without.is_empty() || about.is_strange;
             assert_ne!(has_weak, about.why_whole.is_some(), "{name}: weakened, or why not");
             let number = about.threat.trim_start_matches('T').parse::<u32>();
             assert!(number.is_ok_and(|number| (1..=25).contains(&number)), "{name}");

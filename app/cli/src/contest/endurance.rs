@@ -15,10 +15,18 @@ use crate::sources;
 
 use super::attacks::{Attack, Verdict};
 use super::left;
+use super::round::Jail;
 use super::{HONEST, Scene, quiet};
 
 /// How many are built before it is first looked: what is made once is made by then.
 const WARM: u32 = 12;
+
+/// How much more memory this process may have than when it was first looked, in KiB: what is freed is
+/// not given back at once.
+const MEMORY: u64 = 96 << 10;
+
+/// How many more open files and threads: those of pools come and go.
+const POOLED: u64 = 16;
 
 /// What may grow, at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +40,40 @@ struct Sizes {
     mounts: usize,
     control_groups: usize,
     scratch_files: usize,
+    /// Whether this user has another kiln running: processes of its jails are counted, too.
+    is_beside_others: bool,
+}
+
+impl Sizes {
+    /// What there is of each.
+    fn counts(&self) -> [(&'static str, u64); 7] {
+        [
+            ("KiB of memory", self.resident_kib),
+            ("open files", self.open_files as u64),
+            ("threads", self.threads as u64),
+            ("processes of jails", self.jail_processes as u64),
+            ("mounts", self.mounts as u64),
+            ("control groups", self.control_groups as u64),
+            ("files of scratch space", self.scratch_files as u64),
+        ]
+    }
+
+    /// What is more than it was and should not be.
+    fn grown(&self, since: &Self) -> Vec<String> {
+        let mut grown = Vec::new();
+        for ((what, now), (_, before)) in self.counts().into_iter().zip(since.counts()) {
+            let allowed = match what {
+                "KiB of memory" => MEMORY,
+                "open files" | "threads" => POOLED,
+                "processes of jails" if self.is_beside_others => u64::MAX,
+                _ => 0,
+            };
+            if now.saturating_sub(before) > allowed {
+                grown.push(format!("{now} {what}, and {before} after {} builds", since.builds));
+            }
+        }
+        grown
+    }
 }
 
 /// What came of it. Fields are only ever added.
@@ -44,6 +86,8 @@ struct Endured {
     trouble: Vec<String>,
     /// Honest builds that were not built.
     failed: Vec<String>,
+    /// What has grown between the two looks.
+    grown: Vec<String>,
     seconds: u64,
     warm: Sizes,
     end: Sizes,
@@ -67,7 +111,7 @@ pub(super) fn run(
         match (number % 3, hostile.next()) {
             (2, Some(attack)) => {
                 count += 1;
-                let ruling = scene.round(attack).play(&[])?;
+                let ruling = scene.round(attack).play(Jail::Whole)?;
                 if ruling.verdict == Verdict::Reached || !ruling.harm.is_empty() {
                     trouble.push(format!("{}: {}", attack.name, ruling.harm.join("; ")));
                 }
@@ -75,16 +119,18 @@ pub(super) fn run(
             _ => failed.extend(honest(scene, &local)?),
         }
         if !json && number % 50 == 49 {
-            println!("{} of {builds}: {:?}", number + 1, sizes(scene, number + 1));
+            println!("{} of {builds}: {}", number + 1, line(&sizes(scene, number + 1)));
         }
     }
     let end = sizes(scene, builds);
     let warm = warm.unwrap_or_else(|| end.clone());
     let seconds = began.elapsed().as_secs();
+    let (hostile, grown) = (count, end.grown(&warm));
     let endured =
-        Endured { version: 1, builds, hostile: count, trouble, failed, seconds, warm, end };
+        Endured { version: 1, builds, hostile, trouble, failed, grown, seconds, warm, end };
     tell(&endured, json);
-    let is_fine = endured.trouble.is_empty() && endured.failed.is_empty();
+    let Endured { trouble, failed, grown, .. } = &endured;
+    let is_fine = trouble.is_empty() && failed.is_empty() && grown.is_empty();
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -114,6 +160,7 @@ fn sizes(scene: &Scene<'_>, builds: u32) -> Sizes {
         mounts,
         control_groups,
         scratch_files: fs::read_dir(scratch).map_or(0, Iterator::count),
+        is_beside_others: left::others_build(),
     }
 }
 
@@ -135,6 +182,45 @@ fn tell(endured: &Endured, json: bool) {
     for line in endured.trouble.iter().chain(&endured.failed) {
         println!("  {line}");
     }
-    println!("  {:?}", endured.warm);
-    println!("  {:?}", endured.end);
+    for sizes in [&endured.warm, &endured.end] {
+        println!("  after {}: {}", sizes.builds, line(sizes));
+    }
+    match &endured.grown[..] {
+        [] => println!("nothing has grown"),
+        grown => println!("grown: {}", grown.join("; ")),
+    }
+}
+
+fn line(sizes: &Sizes) -> String {
+    let count = |(what, count): (&str, u64)| format!("{count} {what}");
+    sizes.counts().map(count).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows_is_told_and_what_others_do_is_not() {
+        let warm = Sizes {
+            builds: 12,
+            resident_kib: 100_000,
+            open_files: 28,
+            threads: 11,
+            jail_processes: 0,
+            mounts: 20,
+            control_groups: 0,
+            scratch_files: 0,
+            is_beside_others: false,
+        };
+        assert!(warm.grown(&warm).is_empty());
+        let less = Sizes { open_files: 20, resident_kib: 150_000, ..warm.clone() };
+        assert!(less.grown(&warm).is_empty(), "{:?}", less.grown(&warm));
+        let beside = Sizes { jail_processes: 4, is_beside_others: true, ..warm.clone() };
+        assert!(beside.grown(&warm).is_empty());
+        let more = Sizes { mounts: 21, jail_processes: 1, resident_kib: 300_000, ..warm.clone() };
+        let told = more.grown(&warm);
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[1].contains("1 processes of jails, and 0 after 12 builds"), "{told:?}");
+    }
 }

@@ -119,7 +119,7 @@ fn ids() -> std::ops::Range<u32> {
 }
 
 /// Whether this user has another kiln running.
-fn others_build() -> bool {
+pub(super) fn others_build() -> bool {
     let own = std::process::id().to_string();
     let is_other = |entry: &fs::DirEntry| {
         let name = entry.file_name().to_string_lossy().into_owned();

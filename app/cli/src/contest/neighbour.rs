@@ -15,6 +15,7 @@ use crate::local::Local;
 use crate::sources;
 
 use super::attacks::{Attack, Shown};
+use super::round::Jail;
 use super::{HONEST, Scene, quiet};
 
 /// How often an honest build is timed, alone and beside each.
@@ -22,6 +23,15 @@ const TIMES: usize = 5;
 
 /// How much it has to do.
 const BUSY: &str = "400000";
+
+/// What came of it. Fields are only ever added.
+#[derive(Debug, Serialize)]
+struct Neighbours {
+    version: u32,
+    /// The middle one of the times of an honest build with nothing beside it, in milliseconds.
+    alone_ms: u64,
+    beside: Vec<Beside>,
+}
 
 /// An honest build beside an attack.
 #[derive(Debug, Serialize)]
@@ -49,7 +59,7 @@ pub(super) fn run(scene: &Scene<'_>, attacks: &[Attack], json: bool) -> Result<E
             scope.spawn(|| {
                 while !is_over.load(Ordering::SeqCst) {
                     // What comes of it is for the table to tell.
-                    let _ = scene.round(attack).play(&[]);
+                    let _ = scene.round(attack).play(Jail::Whole);
                     played.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -66,7 +76,8 @@ pub(super) fn run(scene: &Scene<'_>, attacks: &[Attack], json: bool) -> Result<E
         rows.push(Beside { attack, played, median_ms, more_percent: more });
     }
     if json {
-        let text = serde_json::to_string_pretty(&(alone, &rows));
+        let told = Neighbours { version: 1, alone_ms: alone, beside: rows };
+        let text = serde_json::to_string_pretty(&told);
         println!("{}", text.expect("types of our own always serialise"));
     }
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,7 @@
 //! The table: attack by attack, what came of each round and what should have.
 
+mod page;
+
 use console::style;
 use kiln_model::Isolation;
 use serde::Serialize;
@@ -75,12 +77,12 @@ impl Cell {
         }
     }
 
+    fn said(&self) -> &'static str {
+        self.verdict.map_or("no round", Verdict::word)
+    }
+
     fn word(&self) -> String {
-        let word = match self.verdict {
-            Some(Verdict::Held) => "held",
-            Some(Verdict::Reached) => "reached",
-            None => "no round",
-        };
+        let word = self.said();
         let mark = if self.is_right { style(word).green() } else { style(word).red().bold() };
         mark.to_string()
     }
@@ -132,8 +134,8 @@ impl Row {
         println!("{backend:<10}  {threat:<3}  {attack:<26}  {whole}  {weakened}");
         for cell in self.cells().filter(|cell| !cell.is_right) {
             println!(
-                "    should be {:?}; {} {}",
-                cell.should_be,
+                "    should be {}; {} {}",
+                cell.should_be.word(),
                 cell.end,
                 cell.trouble.join("; ")
             );

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use kiln_flow::Submission;
 use kiln_jail::Barrier;
 use kiln_model::{Fault, Foreign, Isolation, JobState, LeaseKey};
 use kiln_store::JobRecord;
@@ -24,9 +25,22 @@ use super::Played;
 use super::attacks::{Attack, SPEC, Shown, Verdict};
 use super::ground::Ground;
 use super::left::Before;
+use super::lie::{self, Lie};
 
 /// How much of a log is looked at.
 const LOG: u64 = 4 << 20;
+
+/// How much memory this process may take for whatever is handed in, in KiB.
+const MEMORY: u64 = 128 << 10;
+
+/// What an attack is tried against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Jail {
+    /// One that has all that it should.
+    Whole,
+    /// One without what stops the attack.
+    Weakened,
+}
 
 /// An attack, and what it is tried against.
 pub(super) struct Round<'a> {
@@ -55,16 +69,20 @@ struct Seen {
     job: JobRecord,
     logs: String,
     artifacts: Vec<String>,
+    /// Which of its lies were built, as if they were true.
+    believed: Vec<Lie>,
 }
 
 impl Round<'_> {
-    /// Plays it, against a jail without some barriers.
-    pub(super) fn play(&self, without: &[Barrier]) -> Played {
+    /// Plays it.
+    pub(super) fn play(&self, jail: Jail) -> Played {
         let began = Instant::now();
-        let mut ground = Ground::make().map_err(doing("making canaries"))?;
+        let mut ground = Ground::make(self.folders.data()).map_err(doing("making canaries"))?;
         let folder = tempfile::tempdir().map_err(doing("making a folder for an attack"))?;
         let before = Before::look(self.folders);
-        let seen = self.build_all(without, &ground, folder.path());
+        let usual = lie::peak();
+        let seen = self.build_all(jail, &ground, folder.path());
+        let peak = lie::peak();
         let (verdict, end) = match &seen {
             Ok((local, seen)) => (self.judge(local, seen, &ground)?, told(&seen.job)),
             // Refused before there was a build.
@@ -78,17 +96,24 @@ impl Round<'_> {
         drop(seen);
         let mut harm = ground.harmed();
         harm.extend(before.left(self.folders));
+        if !self.attack.about.lies.is_empty() && peak > usual + MEMORY {
+            harm.push(format!("this process took {peak} KiB, and {usual} before"));
+        }
         let wall_ms = began.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         Ok(Ruling { verdict, harm, end, wall_ms })
     }
 
     fn build_all(
         &self,
-        without: &[Barrier],
+        jail: Jail,
         ground: &Ground,
         folder: &Path,
     ) -> Result<(Local, Seen), Failure> {
         let about = &self.attack.about;
+        let without: &[Barrier] = match jail {
+            Jail::Whole => &[],
+            Jail::Weakened => &about.without,
+        };
         let target = Some(&self.plan.target);
         let ui = Arc::clone(&self.ui);
         let local = Local::open_without(self.folders, target, self.isolation, ui, without)?;
@@ -103,12 +128,56 @@ impl Round<'_> {
                 return Err(Failure::caller(error, Some(logs)));
             }
             let artifacts = local.record(job.id)?.artifacts;
-            local.use_own(chain.add(&made_of(artifacts), &local.cas)?);
+            let mut own = chain.add(&made_of(artifacts), &local.cas)?;
+            if about.is_strange && jail == Jail::Whole {
+                own.may_replace.clear();
+            }
+            local.use_own(own);
         }
-        let (job, key) = self.build(&local, SPEC, &folder.join("attack"), ground)?;
+        let (mut job, key) = self.build(&local, SPEC, &folder.join("attack"), ground)?;
         logs.push_str(&logs_of(&local, key));
-        let artifacts = local.record(job.id)?.artifacts.into_iter().map(|one| one.name).collect();
-        Ok((local, Seen { job, logs, artifacts }))
+        let artifacts = local.record(job.id)?.artifacts.into_iter();
+        let artifacts: Vec<String> = artifacts.map(|one| one.name).collect();
+        let mut believed = Vec::new();
+        for (number, lie) in about.lies.iter().enumerate() {
+            let at = folder.join(format!("lie-{number}.src.rpm"));
+            if let Some((told, key)) = self.build_lie(&local, &job, *lie, &at, ground)? {
+                believed.extend((told.state == JobState::Built).then_some(*lie));
+                logs.push_str(&logs_of(&local, key));
+                if about.shown == Shown::Limit {
+                    job = told;
+                }
+            }
+        }
+        Ok((local, Seen { job, logs, artifacts, believed }))
+    }
+
+    /// Hands in the source package of a job, in which something is untrue; nothing where that was
+    /// refused before there was a build.
+    fn build_lie(
+        &self,
+        local: &Local,
+        honest: &JobRecord,
+        lie: Lie,
+        at: &Path,
+        ground: &Ground,
+    ) -> Result<Option<(JobRecord, LeaseKey)>, Failure> {
+        let artifacts = local.record(honest.id)?.artifacts;
+        let source = artifacts.into_iter().find(|one| one.nevra.arch() == "src");
+        let source = source.map(|one| fs::read(local.cas.path(&one.digest))).transpose();
+        let source = source.map_err(doing("reading a source package"))?;
+        let Some(told) = source.and_then(|bytes| lie.told(&bytes)) else {
+            let error = format!("{}: no source package came of it", self.attack.name);
+            return Err(Failure::caller(error, Some(told(honest))));
+        };
+        fs::write(at, told).map_err(doing("writing a source package"))?;
+        let given = match sources::take(at, &local.cas) {
+            Err(failure) if failure.0.fault == Fault::Caller => return Ok(None),
+            given => given?,
+        };
+        let limits = &self.attack.about.limits;
+        let plan = self.plan.of_attack(ground.macros(), limits, self.isolation);
+        build(local, plan.submission(given, &local.cas)?).map(Some)
     }
 
     fn build(
@@ -127,13 +196,14 @@ impl Round<'_> {
             }
         }
         let given = sources::take(folder, &local.cas)?;
-        // What it requires is built without its limits: those are the attack's own.
-        let limits = match spec == SPEC {
+        // What it requires is built without its limits, and so is what is handed in anew: those are
+        // the attack's own.
+        let limits = match spec == SPEC && self.attack.about.lies.is_empty() {
             true => self.attack.about.limits.clone(),
             false => Default::default(),
         };
         let plan = self.plan.of_attack(ground.macros(), &limits, self.isolation);
-        let built = local.build(plan.submission(given, &local.cas)?, false);
+        let built = build(local, plan.submission(given, &local.cas)?);
         let _ = fs::remove_dir_all(folder);
         built
     }
@@ -168,6 +238,10 @@ impl Round<'_> {
                     && seen.job.report.as_ref().is_some_and(|report| report.fault != Fault::Kiln),
             )),
             _ if !ran => Err(did_nothing(&told(&seen.job))),
+            Shown::Refusal if seen.job.state != JobState::Built => {
+                Err(did_nothing(&told(&seen.job)))
+            }
+            Shown::Refusal => Ok(held(seen.believed.is_empty())),
             Shown::Secret => Ok(held(!self.is_out(local, seen, ground)?)),
             Shown::Blob => Ok(held(!local.has(ground.word.as_bytes()))),
             Shown::Listener => Ok(held(!ground.was_heard())),
@@ -202,6 +276,14 @@ impl Round<'_> {
             }
         }
         Ok(false)
+    }
+}
+
+/// Builds; who ends that wants the whole contest to end.
+fn build(local: &Local, what: Submission) -> Result<(JobRecord, LeaseKey), Failure> {
+    match local.build(what, false)? {
+        (job, _) if job.state == JobState::Cancelled => Err(Failure::cancelled()),
+        built => Ok(built),
     }
 }
 
