@@ -12,8 +12,22 @@
   const pageAtEnd = () => document.documentElement.scrollHeight - scrollY - innerHeight < 60;
   const ROWS = 20000;
 
+  // One after the other: what htmx is asked for meanwhile would go to the part that the first takes
+  // away, and the last word on a job would never be seen.
+  let isBusy = false;
+  let isStale = false;
   const refresh = () => {
-    if (job) htmx.ajax("GET", location.pathname, { target: "#job", select: "#job", swap: "outerHTML" });
+    if (!job) return;
+    if (isBusy) { isStale = true; return; }
+    isBusy = true;
+    const done = () => {
+      isBusy = false;
+      if (!isStale) return;
+      isStale = false;
+      refresh();
+    };
+    const into = { target: "#job", select: "#job", swap: "outerHTML" };
+    htmx.ajax("GET", location.pathname, into).then(done, done);
   };
   const events = new EventSource(source.dataset.live);
   events.addEventListener("attempt", () => { if (log) log.replaceChildren(); });
