@@ -10,8 +10,9 @@ mod neighbour;
 mod report;
 mod round;
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -98,11 +99,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.neighbour {
         return neighbour::run(&scene, &attacks, arguments.json);
     }
+    // Before hours of attacks, and not after them.
+    let page = arguments.page.as_deref().map(page_at).transpose()?;
     let mut report = Report::new(&plan.target.name.to_string());
     let played = play(&scene, &backends, &attacks, arguments, &mut report);
-    if let Some(page) = &arguments.page {
-        let written = fs::write(page, report.to_string());
-        written.map_err(doing(format!("writing {}", page.display())))?;
+    if let Some(mut page) = page {
+        let written = page.write_all(report.to_string().as_bytes());
+        written.map_err(doing("writing the page"))?;
     }
     if arguments.json {
         println!("{}", report.as_json());
@@ -111,6 +114,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     played?;
     Ok(if report.is_as_it_should_be() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn page_at(path: &Path) -> Result<File, Failure> {
+    File::create(path).map_err(|error| {
+        let hint = "name another file with --page";
+        let what = format!("{} cannot be written", path.display());
+        let mut failure = Failure::caller(what, Some(hint.to_owned()));
+        failure.0.causes.push(error.to_string());
+        failure
+    })
 }
 
 /// Plays every attack against every backend; as far as it got, where somebody ends it.

@@ -1,6 +1,6 @@
 //! The umask. What kiln makes for a jail has to be readable in there by whoever builds, whatever
 //! the caller's umask is: it lies in folders that nobody else may enter. What is handed to the
-//! caller keeps to theirs.
+//! caller is open to nobody to whom theirs would have closed it.
 
 use std::sync::OnceLock;
 
@@ -15,8 +15,8 @@ pub(crate) fn prepare() {
     CALLERS.get_or_init(|| callers);
 }
 
-/// The mode of a folder that the caller gets.
+/// The mode of a folder that the caller gets; they themselves can always look into it.
 pub(crate) fn callers_folder() -> u32 {
     let callers = CALLERS.get().copied().unwrap_or(Mode::WGRP | Mode::WOTH);
-    0o777 & !callers.as_raw_mode()
+    0o700 | (0o755 & !callers.as_raw_mode())
 }

@@ -146,12 +146,13 @@ impl Store {
         self.change("noting that a worker is there", query).await.map(drop)
     }
 
-    /// Whether a worker for this architecture has machines that its processor runs: one that asked
-    /// for something to do since then, or that has enough of it.
+    /// Whether an active worker for this architecture has machines that its processor runs: one that
+    /// asked for something to do since then, or that has enough of it.
     pub async fn has_kvm(&self, arch: &str, since: i64) -> Result<bool, StoreError> {
-        let text = "SELECT 1 FROM workers WHERE has_kvm = 1 AND arch = $1 AND (seen_at >= $2
-                    OR state = 'active' AND EXISTS (SELECT 1 FROM jobs
-                        WHERE worker = workers.name AND state = 'leased')) LIMIT 1";
+        let text = "SELECT 1 FROM workers
+                    WHERE has_kvm = 1 AND arch = $1 AND workers.state = 'active'
+                    AND (seen_at >= $2 OR EXISTS (SELECT 1 FROM jobs
+                        WHERE worker = workers.name AND jobs.state = 'leased')) LIMIT 1";
         let query = sqlx::query(text).bind(arch).bind(since);
         Ok(self.find("asking for a worker with machines", query).await?.is_some())
     }

@@ -111,6 +111,19 @@ impl Ground {
     }
 }
 
+/// A command as it is, begun by another program: `by`, whose last arguments it becomes, and which gets its
+/// folder and its environment.
+#[must_use]
+pub fn begun_by(mut by: Command, command: &Command) -> Command {
+    by.env_clear();
+    by.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        by.current_dir(folder);
+    }
+    by.arg(command.get_program()).args(command.get_args());
+    by
+}
+
 /// Says that a test is skipped, and why; panics in the lane that must run everything.
 pub fn skip(why: &str) {
     assert!(std::env::var_os("KILN_NO_SKIP").is_none(), "skipped where nothing may be: {why}");

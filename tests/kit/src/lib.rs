@@ -11,6 +11,6 @@ mod postgres;
 mod trial;
 
 pub use browser::Browser;
-pub use ground::{Ground, Skipped, TEST_USER, only_for_root, skip};
+pub use ground::{Ground, Skipped, TEST_USER, begun_by, only_for_root, skip};
 pub use postgres::Postgres;
 pub use trial::{Trial, sources};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use kiln_kit::{Ground, only_for_root};
+use kiln_kit::{Ground, begun_by, only_for_root};
 
 use crate::build::staged;
 use crate::cases::read;
@@ -53,15 +53,11 @@ pub fn run(place: &Place, name: &str) -> Result<()> {
 fn again(other: &Ground, program: &Path, bundle: &Path) -> Result<Proof> {
     let folder = other.own_folder("kiln")?;
     let verb = |words: &[&str]| {
-        let mut command = Command::new("unshare");
-        let usual = other.command(program);
-        command.env_clear().current_dir(other.path()).env("KILN_DIR", &folder);
-        for (name, value) in usual.get_envs() {
-            command.env(name, value.unwrap_or_default());
-        }
-        command.args(["--net", "setpriv", "--reuid", OTHER, "--regid", OTHER, "--clear-groups"]);
-        command.arg(program).args(words);
-        command
+        let mut kiln = other.command(program);
+        kiln.env("KILN_DIR", &folder).args(words);
+        let mut alone = Command::new("unshare");
+        alone.args(["--net", "setpriv", "--reuid", OTHER, "--regid", OTHER, "--clear-groups"]);
+        begun_by(alone, &kiln)
     };
     let output = verb(&["verify", "--json"]).arg(bundle).stdin(Stdio::null()).output()?;
     let said = || String::from_utf8_lossy(&output.stderr).into_owned();

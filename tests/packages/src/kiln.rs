@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use kiln_kit::begun_by;
 use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
@@ -283,15 +284,9 @@ impl<'a> Kiln<'a> {
                 // A namespace with another host name, made before root is given up.
                 let mut command = Command::new("unshare");
                 let script = "hostname \"$1\" && shift && exec setpriv \"$@\"";
-                command.env_clear().current_dir(ground.path());
                 command.args(["--uts", "/bin/sh", "-c", script, "sh", name]);
                 command.args(["--reuid", user, "--regid", user, "--clear-groups"]);
-                command.arg(&self.place.program);
-                let as_user = ground.command(&self.place.program);
-                for (name, value) in as_user.get_envs() {
-                    command.env(name, value.unwrap_or_default());
-                }
-                command
+                begun_by(command, &ground.command(&self.place.program))
             }
             _ => ground.command(&self.place.program),
         };

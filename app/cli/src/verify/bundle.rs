@@ -11,11 +11,17 @@ use crate::failure::Failure;
 use crate::local::Local;
 use crate::verify::subject::Subject;
 
+/// How 'kiln export' has a bundle's name end.
+const ENDING: &str = ".kiln.tar";
+
 /// By what every bundle begins.
 const BEGINS: &[u8] = b"manifest.sha256\0";
 
-/// Whether a file begins as a bundle does.
+/// Whether a file begins as a bundle does, or is called as 'kiln export' calls them.
 pub(crate) fn is_bundle(path: &Path) -> bool {
+    if path.to_string_lossy().ends_with(ENDING) {
+        return true;
+    }
     let mut begins = [0; BEGINS.len()];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut begins));
     read.is_ok() && begins == BEGINS

@@ -4,7 +4,9 @@
 use std::fs::File;
 
 use kiln_flow::{RecallError, submission_of, target_of};
-use kiln_model::{Isolation, JobState, LeaseKey, Proof, Report, Variation, Variations, Verdict};
+use kiln_model::{
+    Isolation, IsolationBy, JobState, LeaseKey, Proof, Report, Variation, Variations, Verdict,
+};
 use kiln_prove::{Culprits, Outcome, Pair, Prover, surroundings};
 use kiln_store::{Artifact, JobRecord};
 use kiln_wire::worker::ClaimedArtifact;
@@ -143,7 +145,9 @@ impl<'a> Prove<'a> {
         self.ui.heading(&format!("{} again, {what}", record.title));
         let mut submission = submission_of(record);
         submission.settings.variations = variations.clone();
+        // Whoever asks for this one: what was said for the first says nothing of it.
         submission.settings.isolation = isolation;
+        submission.settings.isolation_by = IsolationBy::default();
         self.rebuilds += 1;
         let (job, key) = self.local.build(submission, false)?;
         if job.state == JobState::Cancelled {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what a test tells is printed")]
 
-use kiln_model::{Fault, Isolation, JobId, JobState, Report};
+use kiln_model::{Fault, Isolation, JobId, JobState, ProjectId, Report, UserId};
 use kiln_store::{
     Ability, Caps, NewSnapshot, NewWorker, Store, StoreError, WorkerSays, WorkerState,
 };
@@ -182,14 +182,19 @@ async fn leases_live_as_long_as_they_are_renewed() {
     }
 }
 
+/// A job of a project that asks for a machine.
+async fn careful(store: &Store, project: (ProjectId, UserId)) -> JobId {
+    let mut careful = build(project);
+    careful.jobs[0].settings.isolation = Isolation::Microvm;
+    store.submit(&careful, 0).await.expect("stored").jobs[0]
+}
+
 #[tokio::test]
 async fn a_job_that_asks_for_a_machine_waits_for_a_worker_that_has_one() {
     for kept in stores().await {
         let store = &kept.store;
         let project = project(store, "careful").await;
-        let mut careful = build(project);
-        careful.jobs[0].settings.isolation = Isolation::Microvm;
-        let job = store.submit(&careful, 0).await.expect("stored").jobs[0];
+        let job = careful(store, project).await;
         assert_eq!(next(store).await, None, "{}: without a machine", kept.name);
         let strong = Ability { isolation: Isolation::Microvm, ..x86() };
         let plain = store.submit(&build(project), 0).await.expect("stored").jobs[0];
@@ -224,7 +229,7 @@ async fn a_worker_with_machines_counts_while_it_asks_or_has_enough_to_do() {
         next(store).await.expect("a job");
         assert!(has(11).await, "{}: it is busy", kept.name);
         store.set_worker("w", WorkerState::Draining, "").await.expect("set");
-        assert!(!has(11).await, "{}: it takes nothing more", kept.name);
+        assert!(!has(11).await && !has(10).await, "{}: it takes nothing more", kept.name);
     }
 }
 
@@ -233,9 +238,7 @@ async fn a_job_that_waits_for_a_machine_can_be_let_go_without_and_one_that_is_bu
     for kept in stores().await {
         let store = &kept.store;
         let project = project(store, "careful").await;
-        let mut careful = build(project);
-        careful.jobs[0].settings.isolation = Isolation::Microvm;
-        let job = store.submit(&careful, 0).await.expect("stored").jobs[0];
+        let job = careful(store, project).await;
         store.submit(&build(project), 0).await.expect("stored");
         let waiting = store.waiting_for_machines().await.expect("listed");
         let [(found, settings)] = &waiting[..] else { panic!("{}: {waiting:?}", kept.name) };

@@ -161,3 +161,16 @@ fn a_kept_buildroot_can_be_entered_and_is_as_it_was_left() {
     kiln.run(&mut command).failed(2, &["no buildroot is kept"]);
     kiln.assert_builds();
 }
+
+#[test]
+fn what_cannot_be_read_or_written_is_said_before_anything_is_built() {
+    let Some(kiln) = kiln() else { return };
+    let mut contest = kiln.command(&["contest", "--page", "/proc/table.html", "--target"]);
+    let refused = kiln.run(contest.arg(&kiln.target));
+    refused.failed(2, &["/proc/table.html cannot be written", "--page"]);
+    assert!(refused.wall.as_secs() < 10, "{refused}");
+    let missing = kiln.path("missing.kiln.tar");
+    let mut verify = kiln.command(&["verify"]);
+    kiln.run(verify.arg(&missing)).failed(2, &["missing.kiln.tar"]);
+    kiln.assert_nothing_left("what was refused");
+}
