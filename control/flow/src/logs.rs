@@ -83,14 +83,19 @@ impl Logs {
         }
     }
 
-    /// At most `cap` bytes of a log from `offset` on; nothing where there is no such log yet.
+    /// At most `cap` bytes of a log from `offset` on; nothing where there is no such log yet, or not
+    /// so much of it.
     pub fn read(&self, key: LeaseKey, name: &str, offset: u64, cap: u64) -> io::Result<Vec<u8>> {
         let mut file = match File::open(self.path(key, name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             result => result?,
         };
-        file.seek(SeekFrom::Start(offset))?;
         let mut bytes = Vec::new();
+        // Of far beyond its end the kernel would say that there is no such place.
+        if offset >= file.metadata()?.len() {
+            return Ok(bytes);
+        }
+        file.seek(SeekFrom::Start(offset))?;
         file.take(cap).read_to_end(&mut bytes)?;
         Ok(bytes)
     }

@@ -8,5 +8,6 @@ mod hosted;
 mod hostile;
 mod isolation;
 mod kit;
+mod numbers;
 mod routes;
 mod sweeping;
